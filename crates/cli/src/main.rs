@@ -1,0 +1,2 @@
+//! The `taskwright` command.
+fn main() {}

@@ -1,0 +1,158 @@
+//! Jobs: as they are asked for, and as they are shown.
+
+use std::sync::Arc;
+
+use crate::id::{JobId, WorkerId};
+use crate::json::Json;
+use crate::lifecycle::{Life, State, Verdict};
+use crate::name::Name;
+use crate::retry::RetryPolicy;
+use crate::time::Timestamp;
+
+/// A job to insert: validated, with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewJob {
+    /// The tenant.
+    pub namespace: Name,
+    /// The id, made by the client.
+    pub id: JobId,
+    /// The task to run.
+    pub task: Name,
+    /// The queue to wait in.
+    pub queue: Name,
+    /// The input.
+    pub args: Json,
+    /// −10 (least urgent) to 10 (most urgent).
+    pub priority: i8,
+    /// Not before this instant; `None`: at once.
+    pub run_at: Option<Timestamp>,
+    /// Dead at so many failures.
+    pub max_attempts: u32,
+    /// The longest an attempt may run, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// Digest of task, queue and args: tells a repeated insert from an id used twice.
+    pub fingerprint: u64,
+    /// What most jobs leave empty.
+    pub extras: Extras,
+}
+
+/// The fields that most jobs leave empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// When failed attempts run again; `None`: the default policy.
+    pub retry: Option<RetryPolicy>,
+    /// Ends as expired if not started by then.
+    pub expires_at: Option<Timestamp>,
+    /// Words to find it by.
+    pub tags: Vec<Arc<str>>,
+    /// Key inside the queue: fairness, order and limits per tenant, user or resource.
+    pub group: Option<Arc<str>>,
+    /// Keys whose limits must all have room.
+    pub limit_keys: Vec<Arc<str>>,
+    /// Key that at most one such job holds.
+    pub unique_key: Option<Arc<str>>,
+    /// Labels that a worker must have.
+    pub requires: Vec<Arc<str>>,
+    /// Slots it takes; 0 means 1.
+    pub cost: u32,
+    /// Jobs that must end first.
+    pub parents: Vec<JobId>,
+    /// Its id in a foreign system.
+    pub alias: Option<Arc<str>>,
+    /// W3C trace context of the enqueue.
+    pub trace: Option<Arc<str>>,
+}
+
+impl Extras {
+    /// Whether all fields are empty.
+    pub fn is_empty(&self) -> bool {
+        *self == Extras::default()
+    }
+}
+
+/// What went wrong in an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobError {
+    /// One word for the kind of cause: `error`, `panic`, `timeout`, `lost`, `undecodable`, `exit`, …
+    pub kind: Arc<str>,
+    /// The message, at most 16 KiB.
+    pub message: Arc<str>,
+}
+
+impl JobError {
+    /// An error of the given kind; a long message is cut.
+    pub fn new(kind: &str, message: &str) -> Self {
+        JobError { kind: kind.into(), message: crate::limits::cut_error(message).into() }
+    }
+}
+
+/// One ended attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// Its number, from 1.
+    pub attempt: u32,
+    /// Who ran it.
+    pub worker: WorkerId,
+    /// When it was claimed.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What went wrong.
+    pub error: Option<JobError>,
+}
+
+/// A job as stores show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The tenant.
+    pub namespace: Name,
+    /// The id.
+    pub id: JobId,
+    /// The number the store gave it at admission: later jobs have higher ones.
+    pub seq: u64,
+    /// The task.
+    pub task: Name,
+    /// The queue.
+    pub queue: Name,
+    /// State and counts.
+    pub life: Life,
+    /// −10 to 10.
+    pub priority: i8,
+    /// When it is or was due: its `run_at`, later the time of its retry.
+    pub run_at: Timestamp,
+    /// The longest an attempt may run, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// When it was inserted.
+    pub created_at: Timestamp,
+    /// When its newest attempt was claimed.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Who runs it, or ran it last.
+    pub worker: Option<WorkerId>,
+    /// Why somebody asked it to stop.
+    pub cancel_reason: Option<Arc<str>>,
+    /// The newest error.
+    pub error: Option<JobError>,
+    /// What the running attempt says of itself, JSON.
+    pub progress: Option<Json>,
+    /// What the last attempt that saved a checkpoint saved.
+    pub checkpoint: Option<Json>,
+    /// The input. Lists leave it out.
+    pub args: Option<Json>,
+    /// The output of a completed job. Lists leave it out.
+    pub result: Option<Json>,
+    /// What most jobs leave empty.
+    pub extras: Extras,
+    /// Attempts that ended without completing: the first 5 and the last 20. Lists leave them out.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+impl Job {
+    /// The state.
+    pub fn state(&self) -> State {
+        self.life.state
+    }
+}

@@ -1,0 +1,111 @@
+//! Every maximum there is, in one place. They are checked before anything changes.
+
+use std::time::Duration;
+
+/// Longest args or result, in bytes of JSON.
+pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+/// Longest error message kept, in bytes; longer ones are cut.
+pub const ERROR_BYTES_MAX: usize = 16 * 1024;
+/// Deepest nesting of arrays and objects in a JSON text.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// Most items (jobs, reports, commands) in one call.
+pub const BATCH_MAX: usize = 1_000;
+/// Most bytes of args or results in one call.
+pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Longest name of a namespace, queue or task, in bytes of `[a-z0-9._:/-]`.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Longest group, limit key or unique key, in bytes.
+pub const KEY_BYTES_MAX: usize = 256;
+/// Most limit keys of a job.
+pub const LIMIT_KEYS_MAX: usize = 4;
+/// Most tags of a job.
+pub const TAGS_MAX: usize = 8;
+/// Longest tag, in bytes.
+pub const TAG_BYTES_MAX: usize = 128;
+/// Most labels of a worker, and most required labels of a job.
+pub const LABELS_MAX: usize = 32;
+/// Most parents a job waits for.
+pub const PARENTS_MAX: usize = 1_000;
+/// Most lanes (queue × task × requirement) in a store.
+pub const LANES_MAX: usize = 4_096;
+/// Most queues or tasks that one worker serves.
+pub const SERVED_MAX: usize = 1_000;
+/// Attempts of a job that are kept: the first ones …
+pub const ATTEMPTS_KEPT_FIRST: usize = 5;
+/// … and the last ones.
+pub const ATTEMPTS_KEPT_LAST: usize = 20;
+/// Highest `max_attempts`.
+pub const ATTEMPTS_MAX: u32 = 10_000;
+/// `max_attempts` where none is given.
+pub const ATTEMPTS_DEFAULT: u32 = 20;
+/// Attempts lost with their worker before a job is quarantined.
+pub const LOSSES_MAX: u32 = 3;
+/// Losses from which a job is a suspect: a worker holds one suspect at a time.
+pub const LOSSES_SUSPECT: u32 = 2;
+/// Most times a job may be released unspent before it is dead.
+pub const RELEASES_MAX: u32 = 10_000;
+/// Most times a job may be snoozed before it is dead.
+pub const SNOOZES_MAX: u32 = 100_000;
+/// Lowest (least urgent) and highest (most urgent) priority.
+pub const PRIORITY_MIN: i8 = -10;
+/// See [`PRIORITY_MIN`].
+pub const PRIORITY_MAX: i8 = 10;
+/// Farthest `run_at`, from now.
+pub const RUN_AT_AHEAD_MAX: Duration = Duration::from_secs(3_653 * 24 * 3_600);
+/// Longest `timeout` of an attempt.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+/// Longest wait of one claim or one get.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Most jobs on one page of a list.
+pub const PAGE_MAX: usize = 1_000;
+/// How long a worker's lease lasts without a heartbeat, in time served by the store.
+pub const LEASE: Duration = Duration::from_secs(15);
+/// How often a worker renews its lease.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+/// How often a node sweeps.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// The most time served that one sweep may add: a stalled or suspended store lapses nobody at once.
+pub const SERVED_PER_SWEEP_MAX: Duration = Duration::from_secs(2);
+/// How long the id of an ended job is remembered at least.
+pub const ID_WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// A value that is over its maximum.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is {size} {unit}, and at most {max} are allowed")]
+pub struct OverLimit {
+    /// What was measured, for example `args`.
+    pub what: &'static str,
+    /// Its size.
+    pub size: usize,
+    /// The most allowed.
+    pub max: usize,
+    /// The unit of both numbers.
+    pub unit: &'static str,
+}
+
+/// Refuses a `size` above `max`.
+pub fn check(
+    what: &'static str,
+    size: usize,
+    max: usize,
+    unit: &'static str,
+) -> Result<(), OverLimit> {
+    if size <= max { Ok(()) } else { Err(OverLimit { what, size, max, unit }) }
+}
+
+/// Cuts a message at [`ERROR_BYTES_MAX`], on a character boundary, and says that it was cut.
+pub fn cut_error(message: &str) -> String {
+    const MARK: &str = " … (cut)";
+    if message.len() <= ERROR_BYTES_MAX {
+        return message.to_owned();
+    }
+    let mut end = ERROR_BYTES_MAX - MARK.len();
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{MARK}", &message[..end])
+}
+
+#[cfg(test)]
+#[path = "tests/limits.rs"]
+mod tests;

@@ -1,0 +1,69 @@
+//! When a failed job runs again.
+
+use std::time::Duration;
+
+/// How long to wait before the next attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RetryPolicy {
+    /// Exponential back-off with full jitter: a random time between zero and
+    /// `base × 2^(failures − 1)`, never above `max`.
+    ///
+    /// "Full jitter" as in Marc Brooker, *Exponential Backoff and Jitter*, AWS Architecture Blog, 2015.
+    Exponential {
+        /// The bound of the first wait, in milliseconds.
+        base_ms: u64,
+        /// The bound of every wait, in milliseconds.
+        max_ms: u64,
+    },
+    /// Always the same wait.
+    Fixed {
+        /// The wait, in milliseconds.
+        delay_ms: u64,
+    },
+    /// One wait after another, in milliseconds; the last one repeats.
+    List {
+        /// The waits.
+        delays_ms: Vec<u64>,
+    },
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        RetryPolicy::Exponential { base_ms: 2_000, max_ms: 3_600_000 }
+    }
+}
+
+impl RetryPolicy {
+    /// The wait after the failure with number `failures` (from 1).
+    ///
+    /// `seed` is the chance in it: the same seed gives the same wait.
+    pub fn delay(&self, failures: u32, seed: u64) -> Duration {
+        let step = failures.saturating_sub(1);
+        match self {
+            RetryPolicy::Exponential { base_ms, max_ms } => {
+                let bound_ms = base_ms.saturating_mul(1_u64.checked_shl(step).unwrap_or(u64::MAX));
+                let bound_us = bound_ms.min(*max_ms).saturating_mul(1_000);
+                Duration::from_micros(scaled(bound_us, seed))
+            }
+            RetryPolicy::Fixed { delay_ms } => Duration::from_millis(*delay_ms),
+            RetryPolicy::List { delays_ms } => {
+                let index = (step as usize).min(delays_ms.len().saturating_sub(1));
+                Duration::from_millis(delays_ms.get(index).copied().unwrap_or(0))
+            }
+        }
+    }
+}
+
+/// A number in `0..=bound` that `seed` chooses evenly (SplitMix64; Steele, Lea and Flood, 2014).
+fn scaled(bound: u64, seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    let product = u128::from(z) * (u128::from(bound) + 1);
+    u64::try_from(product >> 64).unwrap_or(bound)
+}
+
+#[cfg(test)]
+#[path = "tests/retry.rs"]
+mod tests;

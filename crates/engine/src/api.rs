@@ -1,0 +1,137 @@
+//! Every operation there is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use taskwright_core::{Job, JobId, Json, Name, RetryPolicy, StateName, Timestamp};
+use taskwright_store::{
+    Claim, ClaimedJob, Command, Controlled, Description, Filter, Heartbeat, HeartbeatReply, Page,
+    QueueCounts, Refusal, Report, Reported, WorkerView,
+};
+
+use crate::error::Result;
+
+/// A job as somebody asks for it. `None` and empty mean the default.
+#[derive(Clone, Debug)]
+pub struct JobRequest {
+    /// The id; repeating an enqueue with the same id is safe. Default: a new UUID version 7.
+    pub id: Option<JobId>,
+    /// The tenant.
+    pub namespace: Name,
+    /// The task to run.
+    pub task: Name,
+    /// The queue to wait in.
+    pub queue: Name,
+    /// The input.
+    pub args: Json,
+    /// −10 (least urgent) to 10 (most urgent); default 0.
+    pub priority: i8,
+    /// When to run it.
+    pub start: Start,
+    /// Dead at so many failures; default 20.
+    pub max_attempts: Option<u32>,
+    /// The longest an attempt may run; default: no limit.
+    pub timeout: Option<Duration>,
+    /// When failed attempts run again; default: exponential with full jitter.
+    pub retry: Option<RetryPolicy>,
+    /// Ends as expired if not started by then.
+    pub expires_at: Option<Timestamp>,
+    /// Words to find it by.
+    pub tags: Vec<Arc<str>>,
+    /// W3C trace context of the caller.
+    pub trace: Option<Arc<str>>,
+}
+
+/// When a job should start.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// As soon as a worker is free.
+    #[default]
+    Now,
+    /// After this time, by the store's clock.
+    After(Duration),
+    /// Not before this instant.
+    At(Timestamp),
+}
+
+impl JobRequest {
+    /// A job of `task` in the default namespace and queue, everything else by default.
+    pub fn new(task: Name, args: Json) -> Self {
+        JobRequest {
+            id: None,
+            namespace: Name::default_name(),
+            task,
+            queue: Name::default_name(),
+            args,
+            priority: 0,
+            start: Start::Now,
+            max_attempts: None,
+            timeout: None,
+            retry: None,
+            expires_at: None,
+            tags: Vec::new(),
+            trace: None,
+        }
+    }
+}
+
+/// What became of one job of an enqueue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It is durable.
+    New {
+        /// Its id.
+        id: JobId,
+    },
+    /// It was there before: this enqueue repeats another.
+    Existing {
+        /// Its id.
+        id: JobId,
+        /// Its state now.
+        state: StateName,
+    },
+    /// It was not written (only in a partial enqueue).
+    Refused(Refusal),
+}
+
+impl Enqueued {
+    /// The id of the job, where there is one.
+    pub fn id(&self) -> Option<JobId> {
+        match self {
+            Enqueued::New { id } | Enqueued::Existing { id, .. } => Some(*id),
+            Enqueued::Refused(_) => None,
+        }
+    }
+}
+
+/// Every operation of Taskwright. Batches are bounded by `core::limits::BATCH_MAX`; results keep
+/// the order of the input.
+#[async_trait]
+pub trait Api: Send + Sync + 'static {
+    /// Writes jobs, durably before it returns: all of them, or with an error none. With `partial`
+    /// each job stands for itself.
+    async fn enqueue(&self, jobs: Vec<JobRequest>, partial: bool) -> Result<Vec<Enqueued>>;
+    /// Takes jobs to run; see `Store::claim`.
+    async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedJob>>;
+    /// Takes note of how attempts went; see `Store::report`.
+    async fn report(&self, reports: Vec<Report>) -> Result<Vec<Reported>>;
+    /// Renews a worker's lease; see `Store::heartbeat`.
+    async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply>;
+    /// Cancels, redrives, deletes, pauses, resumes; `actor` is who asks, for the audit record.
+    async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>>;
+    /// Jobs by id, whole; `None` where there is none.
+    async fn get(&self, namespace: &Name, ids: &[JobId]) -> Result<Vec<Option<Job>>>;
+    /// A job once it has ended, or as it is after `wait` (at most `WAIT_MAX`).
+    async fn wait(&self, namespace: &Name, id: JobId, wait: Duration) -> Result<Option<Job>>;
+    /// One page of jobs, newest first, without args and results.
+    async fn list(&self, filter: Filter) -> Result<Page>;
+    /// The next jobs of a queue, in order.
+    async fn peek(&self, namespace: &Name, queue: &Name, max: usize) -> Result<Vec<Job>>;
+    /// The queues of a namespace with their counts.
+    async fn counts(&self, namespace: &Name) -> Result<Vec<QueueCounts>>;
+    /// The workers of a namespace.
+    async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>>;
+    /// What the store is and what it promises.
+    async fn describe(&self) -> Result<Description>;
+}

@@ -1,0 +1,11 @@
+//! Taskwright's rules with IO: what enqueue, claim, report, heartbeat, sweep and control mean,
+//! over any store.
+//!
+//! [`Api`] is every operation there is; the engine implements it over a store, and a client of a
+//! server implements it over the wire, so that the same program runs on either.
+
+pub mod api;
+pub mod error;
+
+pub use api::{Api, Enqueued, JobRequest, Start};
+pub use error::{Error, ErrorCode, Result};
