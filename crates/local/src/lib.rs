@@ -1,1 +1,10 @@
-//! Taskwright.
+//! Taskwright's local stores: `memory:` and `file:`.
+//!
+//! ```text
+//! callers → writer ─→ ledger   the live state in memory, pure: checks, decides, answers
+//!                  ├→ journal  the only commit point: one group, one write, one sync
+//!                  └→ table    SQLite behind it, on its own thread: search, history, restart
+//! ```
+
+pub mod change;
+pub mod disk;

@@ -1,0 +1,167 @@
+//! The facts that a group writes down.
+//!
+//! The ledger decides; what it decided becomes changes; the journal makes them durable, the table
+//! keeps them for search, and recovery sets them again. A change says what is now true and never
+//! why, so that replaying it needs no rule.
+
+use std::sync::Arc;
+
+use taskwright_core::{AttemptRecord, Extras, JobError, JobId, Json, Life, Timestamp, WorkerId};
+
+/// The number of a group in the journal, from 1, without gaps over the whole life of a store.
+pub type Position = u64;
+
+/// The number of a job: later jobs have higher ones.
+pub type Seq = u64;
+
+/// The number of a lane (namespace × queue × task) in this store.
+pub type LaneNumber = u32;
+
+/// The number of a worker in this store.
+pub type WorkerNumber = u32;
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A job was inserted.
+    Insert(Arc<Fixed>, Vital),
+    /// A job is now so.
+    Update(Update),
+    /// A job was deleted.
+    Delete(Seq),
+    /// A lane was named.
+    Lane(Lane),
+    /// A queue has these settings.
+    Queue(QueueSettings),
+    /// A worker was seen for the first time.
+    Worker(WorkerFact),
+    /// An operator did something.
+    Audit(Audit),
+}
+
+/// What of a job never changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fixed {
+    /// Its number.
+    pub seq: Seq,
+    /// Its id.
+    pub id: JobId,
+    /// Its lane.
+    pub lane: LaneNumber,
+    /// −10 to 10.
+    pub priority: i8,
+    /// The longest an attempt may run.
+    pub timeout_ms: Option<u64>,
+    /// When it was inserted.
+    pub created_at: Timestamp,
+    /// Digest of task, queue and args.
+    pub fingerprint: u64,
+    /// The `max_attempts` it was inserted with.
+    pub max_attempts: u32,
+    /// The input.
+    pub args: Json,
+    /// What most jobs leave empty.
+    pub extras: Option<Box<Extras>>,
+}
+
+/// What of a job changes with every step, whole.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct Vital {
+    /// State and counts.
+    pub life: Life,
+    /// When it is or was due.
+    pub due_at: Timestamp,
+    /// The newest attempt: who claimed it, with which claim, when.
+    pub run: Option<Run>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Who runs a job, or ran it last.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The worker.
+    pub worker: WorkerNumber,
+    /// The number of the worker's claim.
+    pub claim: u64,
+    /// When it was claimed.
+    pub started_at: Timestamp,
+}
+
+/// A job is now so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// The job.
+    pub seq: Seq,
+    /// All that changes with every step.
+    pub vital: Vital,
+    /// What changes seldom; `None`: nothing of it changed.
+    pub more: Option<Box<More>>,
+}
+
+/// What changes seldom. A field that is `None` did not change.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct More {
+    /// An attempt that ended without completing.
+    pub attempt: Option<AttemptRecord>,
+    /// The newest error.
+    pub error: Option<JobError>,
+    /// The result.
+    pub result: Option<Json>,
+    /// Why somebody asked it to stop.
+    pub cancel_reason: Option<Arc<str>>,
+    /// What the attempt says of itself.
+    pub progress: Option<Json>,
+    /// What a later attempt can start from.
+    pub checkpoint: Option<Json>,
+}
+
+/// A lane and its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// Its number.
+    pub number: LaneNumber,
+    /// The tenant.
+    pub namespace: Arc<str>,
+    /// The queue.
+    pub queue: Arc<str>,
+    /// The task.
+    pub task: Arc<str>,
+}
+
+/// The settings of a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// The tenant.
+    pub namespace: Arc<str>,
+    /// The queue.
+    pub queue: Arc<str>,
+    /// Whether its jobs stay where they are.
+    pub paused: bool,
+}
+
+/// A worker and its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerFact {
+    /// Its number.
+    pub number: WorkerNumber,
+    /// Its id.
+    pub id: WorkerId,
+    /// The tenant.
+    pub namespace: Arc<str>,
+    /// When it was first seen.
+    pub first_seen_at: Timestamp,
+    /// Whether it lives in the process that has the store open (its leases end when that ends).
+    pub in_process: bool,
+}
+
+/// What an operator did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: Arc<str>,
+    /// What, in one line.
+    pub action: Arc<str>,
+}
