@@ -71,6 +71,9 @@ pub struct Claim {
     pub max: usize,
     /// How long to wait where nothing is ready.
     pub wait: Duration,
+    /// Whether the worker lives in the process that has the store open: its leases end when that
+    /// store is opened again.
+    pub in_process: bool,
 }
 
 /// A job handed to a worker.

@@ -32,7 +32,7 @@ pub struct QueueCounts {
     pub cancelled: u64,
     /// Expired and kept.
     pub expired: u64,
-    /// When the ready job that is due longest became due.
+    /// When the ready job that is due longest became due, rounded down to a full second.
     pub oldest_ready_at: Option<Timestamp>,
 }
 
