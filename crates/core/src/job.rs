@@ -1,6 +1,7 @@
 //! Jobs: as they are asked for, and as they are shown.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::id::{JobId, WorkerId};
 use crate::json::Json;
@@ -83,6 +84,20 @@ impl JobError {
     /// An error of the given kind; a long message is cut.
     pub fn new(kind: &str, message: &str) -> Self {
         JobError { kind: kind.into(), message: crate::limits::cut_error(message).into() }
+    }
+
+    /// The error of an attempt that was lost with its worker.
+    pub fn lost(worker: WorkerId) -> Self {
+        JobError::new(
+            "lost",
+            &format!("worker {worker} was not heard of for the time of its lease"),
+        )
+    }
+
+    /// The error of an attempt that ran longer than its timeout, and ended after this time.
+    pub fn timed_out(after: Duration) -> Self {
+        let after = crate::duration::format_duration(after);
+        JobError::new("timeout", &format!("the attempt ran longer than its timeout ({after})"))
     }
 }
 

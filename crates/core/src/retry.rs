@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::id::JobId;
+
 /// How long to wait before the next attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RetryPolicy {
@@ -54,14 +56,27 @@ impl RetryPolicy {
     }
 }
 
-/// A number in `0..=bound` that `seed` chooses evenly (SplitMix64; Steele, Lea and Flood, 2014).
+/// The chance in the wait after an attempt, for [`RetryPolicy::delay`]: made from the job and the
+/// number of the attempt alone, so that every store computes the same wait.
+pub fn seed(id: JobId, attempt: u32) -> u64 {
+    let [high, low] = [id.as_u128() >> 64, id.as_u128() & u128::from(u64::MAX)]
+        .map(|half| u64::try_from(half).unwrap_or(u64::MAX));
+    mixed(mixed(high) ^ low).wrapping_add(u64::from(attempt))
+}
+
+/// A number in `0..=bound` that `seed` chooses evenly.
 fn scaled(bound: u64, seed: u64) -> u64 {
+    let product = u128::from(mixed(seed)) * (u128::from(bound) + 1);
+    u64::try_from(product >> 64).unwrap_or(bound)
+}
+
+/// The bits of `seed` mixed: one step of SplitMix64 (Steele, Lea and Flood, *Fast Splittable
+/// Pseudorandom Number Generators*, 2014).
+fn mixed(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^= z >> 31;
-    let product = u128::from(z) * (u128::from(bound) + 1);
-    u64::try_from(product >> 64).unwrap_or(bound)
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]

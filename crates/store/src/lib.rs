@@ -3,14 +3,20 @@
 //! [`Store`] is the whole of it: about a dozen methods, each a batch, with the laws they keep in
 //! their doc comments. The naive model (a list and linear scans) is the judge of every store.
 
+pub mod clock;
 pub mod contract;
 pub mod error;
 pub mod events;
+pub mod model;
 pub mod request;
+pub mod retention;
 pub mod view;
 
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use contract::Store;
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, Events, Heard, Publisher};
+pub use model::NaiveStore;
 pub use request::*;
+pub use retention::Retention;
 pub use view::*;

@@ -27,3 +27,14 @@ fn lists_repeat_their_last_wait() {
     assert_eq!(RetryPolicy::List { delays_ms: vec![] }.delay(1, 0), Duration::ZERO);
     assert_eq!(RetryPolicy::Fixed { delay_ms: 7 }.delay(9, 0), Duration::from_millis(7));
 }
+
+#[test]
+fn seeds_differ_by_job_and_attempt() {
+    let id = JobId::from_u128(0x019a_a2f4_7d31_7c51_8f0e_2b1c_6d9e_0a42);
+    let mut seeds: Vec<_> = (1..=1_000).map(|attempt| seed(id, attempt)).collect();
+    seeds.extend((1..=1_000).map(|other| seed(JobId::from_u128(id.as_u128() + other), 1)));
+    seeds.sort_unstable();
+    seeds.dedup();
+    assert_eq!(seeds.len(), 2_000);
+    assert_eq!(seed(id, 7), seed(id, 7));
+}

@@ -1,0 +1,427 @@
+//! What callers change: insert, claim, report, heartbeat, control.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskwright_core::lifecycle::{self, Event as E};
+use taskwright_core::limits::{ID_WINDOW, LANES_MAX};
+use taskwright_core::{
+    Job, JobError, JobId, Json, Life, Name, NewJob, Place, Refused, StateName, Token, WorkerId,
+    retry,
+};
+
+use super::state::{Audited, Departed, Record, State, event_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::request::*;
+
+impl State {
+    pub fn insert(&mut self, insert: Insert) -> Vec<Inserted> {
+        let before = (self.records.len(), self.last_seq, self.unannounced.len());
+        let mut answers: Vec<_> = insert.jobs.into_iter().map(|job| self.insert_one(job)).collect();
+        let refused = |answer: &Inserted| matches!(answer, Inserted::Refused(_));
+        if !insert.partial && answers.iter().any(refused) {
+            self.records.truncate(before.0);
+            self.last_seq = before.1;
+            self.unannounced.truncate(before.2);
+            for answer in answers.iter_mut().filter(|answer| !refused(answer)) {
+                *answer = Inserted::Skipped;
+            }
+        }
+        answers
+    }
+
+    fn insert_one(&mut self, new: NewJob) -> Inserted {
+        if let Some((seq, fingerprint, state)) = self.known(&new.namespace, new.id) {
+            return if fingerprint == new.fingerprint {
+                Inserted::Existing { seq, state }
+            } else {
+                Inserted::Refused(Refusal::IdConflict(new.id))
+            };
+        }
+        if self.has_no_room_for_lane(&new) {
+            return Inserted::Refused(Refusal::LanesFull { max: LANES_MAX });
+        }
+        self.last_seq += 1;
+        let record = self.admitted(new);
+        self.unannounced.push(event_of(&record.job));
+        self.records.push(record);
+        Inserted::New { seq: self.last_seq }
+    }
+
+    fn known(&self, namespace: &Name, id: JobId) -> Option<(u64, u64, StateName)> {
+        if let Some(index) = self.find(namespace, id) {
+            let Record { job, fingerprint, .. } = &self.records[index];
+            return Some((job.seq, *fingerprint, job.life.state.name()));
+        }
+        let remembered = |d: &&Departed| {
+            d.id == id && d.namespace == *namespace && self.now < d.finished_at.plus(ID_WINDOW)
+        };
+        self.departed.iter().rfind(remembered).map(|d| (d.seq, d.fingerprint, d.state))
+    }
+
+    fn has_no_room_for_lane(&self, new: &NewJob) -> bool {
+        let lane = |job: &Job| (job.namespace.clone(), job.queue.clone(), job.task.clone());
+        let live = self.records.iter().filter(|r| !r.job.life.state.is_final());
+        if live.clone().count() < LANES_MAX {
+            return false;
+        }
+        let lanes: HashSet<_> = live.map(|r| lane(&r.job)).collect();
+        let own = (new.namespace.clone(), new.queue.clone(), new.task.clone());
+        lanes.len() >= LANES_MAX && !lanes.contains(&own)
+    }
+
+    fn admitted(&self, new: NewJob) -> Record {
+        let due_at = new.run_at.unwrap_or(self.now).max(self.now);
+        let place = self.place(due_at, new.priority);
+        let job = Job {
+            namespace: new.namespace,
+            id: new.id,
+            seq: self.last_seq,
+            task: new.task,
+            queue: new.queue,
+            life: Life::new(new.max_attempts, 0, place),
+            priority: new.priority,
+            run_at: due_at,
+            timeout_ms: new.timeout_ms,
+            created_at: self.now,
+            started_at: None,
+            finished_at: None,
+            worker: None,
+            cancel_reason: None,
+            error: None,
+            progress: None,
+            checkpoint: None,
+            args: Some(new.args),
+            result: None,
+            extras: new.extras,
+            attempts: Vec::new(),
+        };
+        Record { allowance: job.life.max_attempts, job, fingerprint: new.fingerprint, claim_seq: 0 }
+    }
+
+    /// What the claim gets; `None`: nothing is ready.
+    pub fn claim(&mut self, claim: &Claim) -> Result<Option<Vec<ClaimedJob>>> {
+        let worker = self.greet(&claim.namespace, claim.worker);
+        if claim.seq == worker.last_claim && claim.seq > 0 {
+            let given = worker.last_claimed.clone();
+            return Ok(Some(self.claimed_again(&claim.namespace, &given)));
+        }
+        if claim.seq < worker.last_claim || claim.seq == 0 {
+            let message = format!(
+                "claim {} of worker {} comes after claim {}; number claims upwards from 1",
+                claim.seq, claim.worker, worker.last_claim
+            );
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let chosen = self.chosen(claim);
+        if chosen.is_empty() && claim.max > 0 {
+            return Ok(None);
+        }
+        let given: Vec<_> = chosen.into_iter().filter_map(|i| self.give(i, claim)).collect();
+        if !given.is_empty() {
+            let worker = self.greet(&claim.namespace, claim.worker);
+            worker.last_claim = claim.seq;
+            worker.last_claimed = given.iter().map(|job| (job.id, job.token)).collect();
+        }
+        Ok(Some(given))
+    }
+
+    fn claimed_again(&self, namespace: &Name, given: &[(JobId, Token)]) -> Vec<ClaimedJob> {
+        let running = |&(id, token): &(JobId, Token)| {
+            let job = &self.records[self.find(namespace, id)?].job;
+            (job.life.token() == Some(token)).then(|| claimed_job(job, token))
+        };
+        given.iter().filter_map(running).collect()
+    }
+
+    /// The ready jobs that the worker may take now, in order.
+    fn chosen(&self, claim: &Claim) -> Vec<usize> {
+        let serves = |job: &Job| {
+            claim.profile.queues.contains(&job.queue)
+                && claim.profile.tasks.as_ref().is_none_or(|tasks| tasks.contains(&job.task))
+                && !self.is_paused(&claim.namespace, &job.queue)
+        };
+        let mut holds_suspect = self
+            .running_of(&claim.namespace, claim.worker)
+            .any(|index| self.records[index].job.life.is_suspect());
+        let mut chosen = Vec::new();
+        for index in self.claimable(&claim.namespace) {
+            let job = &self.records[index].job;
+            if chosen.len() == claim.max {
+                break;
+            }
+            if !serves(job) || (job.life.is_suspect() && holds_suspect) {
+                continue;
+            }
+            holds_suspect |= job.life.is_suspect();
+            chosen.push(index);
+        }
+        chosen
+    }
+
+    /// Jobs that could start now, smallest rank first, ties by `seq`.
+    pub fn claimable(&self, namespace: &Name) -> Vec<usize> {
+        let mut ready: Vec<_> = (0..self.records.len())
+            .filter_map(|index| {
+                let job = &self.records[index].job;
+                let in_time = job.extras.expires_at.is_none_or(|at| at > self.now);
+                match job.life.state {
+                    lifecycle::State::Available(Place::Ready(rank))
+                        if in_time && job.namespace == *namespace =>
+                    {
+                        Some((rank, job.seq, index))
+                    }
+                    _ => None,
+                }
+            })
+            .collect();
+        ready.sort_unstable();
+        ready.into_iter().map(|(_, _, index)| index).collect()
+    }
+
+    /// The jobs that a worker runs.
+    pub fn running_of(&self, namespace: &Name, worker: WorkerId) -> impl Iterator<Item = usize> {
+        (0..self.records.len()).filter(move |&index| {
+            let job = &self.records[index].job;
+            job.life.token().is_some() && job.worker == Some(worker) && job.namespace == *namespace
+        })
+    }
+
+    fn give(&mut self, index: usize, claim: &Claim) -> Option<ClaimedJob> {
+        let Job { id, seq, life, run_at, .. } = self.records[index].job;
+        let nonce = retry::seed(id, life.attempt).wrapping_add(seq);
+        let token = life.next_token(self.epoch, nonce);
+        self.change(index, &E::Claim { token }, run_at, None).ok()?;
+        let record = &mut self.records[index];
+        record.claim_seq = claim.seq;
+        record.job.worker = Some(claim.worker);
+        record.job.started_at = Some(self.now);
+        Some(claimed_job(&record.job, token))
+    }
+
+    pub fn report(&mut self, report: Report) -> Reported {
+        let Some(index) = self.find(&report.namespace, report.id) else {
+            return Reported::Unknown;
+        };
+        let token = report.token;
+        let now = self.now;
+        let Job { life, run_at, priority, .. } = self.records[index].job;
+        let is_current = life.token() == Some(token);
+
+        let applied = match report.outcome {
+            Outcome::Checkpoint { value } => {
+                if !is_current {
+                    return Reported::Stale;
+                }
+                self.records[index].job.checkpoint = Some(value);
+                return Reported::Applied { state: StateName::Running };
+            }
+            Outcome::Completed { result } => {
+                let applied = self.change(index, &E::Completed { token }, run_at, None);
+                if applied.is_ok() {
+                    self.records[index].job.result = result;
+                }
+                applied
+            }
+            Outcome::Failed { error, retry } => {
+                let due_at = match retry {
+                    Retry::ByPolicy => Some(self.retry(index)),
+                    Retry::After(wait) => Some(now.plus(wait)),
+                    Retry::Never => None,
+                };
+                let next = due_at.map(|at| self.place(at, priority));
+                let event = E::Failed { token, next };
+                self.change(index, &event, due_at.unwrap_or(run_at), Some(error))
+            }
+            Outcome::TimedOut => self.time_out(index, token),
+            Outcome::Snoozed { delay } => {
+                let due_at = now.plus(delay);
+                let place = self.place(due_at, priority);
+                self.change(index, &E::Snoozed { token, place }, due_at, None)
+            }
+            Outcome::Released => self.release(index, token),
+            Outcome::Cancelled { reason } => {
+                if is_current {
+                    self.cancel(index, reason).and_then(|_| self.release(index, token))
+                } else {
+                    self.release(index, token)
+                }
+            }
+        };
+        match applied {
+            Ok(state) => Reported::Applied { state },
+            Err(Refused::Already(_)) => Reported::Already,
+            Err(Refused::Stale | Refused::Impossible(_)) => Reported::Stale,
+        }
+    }
+
+    /// Gives a job back: it keeps its place in the order.
+    fn release(&mut self, index: usize, token: Token) -> Result<StateName, Refused> {
+        let Job { run_at, priority, .. } = self.records[index].job;
+        let place = self.place(run_at, priority);
+        self.change(index, &E::Released { token, place }, run_at, None)
+    }
+
+    pub fn lapse(&mut self, index: usize, token: Token) -> Result<StateName, Refused> {
+        let Job { run_at, priority, worker, .. } = self.records[index].job;
+        let place = self.place(run_at, priority);
+        let error = worker.map(JobError::lost);
+        self.change(index, &E::Lapsed { token, place }, run_at, error)
+    }
+
+    pub fn time_out(&mut self, index: usize, token: Token) -> Result<StateName, Refused> {
+        let Job { priority, started_at, .. } = self.records[index].job;
+        let ran = self.now.since(started_at.unwrap_or(self.now));
+        let due_at = self.retry(index);
+        let next = self.place(due_at, priority);
+        let error = Some(JobError::timed_out(ran));
+        self.change(index, &E::TimedOut { token, next }, due_at, error)
+    }
+
+    /// Notes the wish to stop a job. The first reason stays.
+    fn cancel(&mut self, index: usize, reason: Arc<str>) -> Result<StateName, Refused> {
+        let due_at = self.records[index].job.run_at;
+        let state = self.change(index, &E::Cancel, due_at, None)?;
+        self.records[index].job.cancel_reason.get_or_insert(reason);
+        Ok(state)
+    }
+
+    pub fn heartbeat(&mut self, heartbeat: Heartbeat) -> HeartbeatReply {
+        let Heartbeat { namespace, worker, settled, held, progress, info } = heartbeat;
+        self.greet(&namespace, worker).info = info;
+
+        let running: Vec<_> = self.running_of(&namespace, worker).collect();
+        for &index in &running {
+            let Record { job, claim_seq, .. } = &self.records[index];
+            let Some(token) = job.life.token() else { continue };
+            if *claim_seq <= settled && !held.contains(&(job.id, token)) {
+                // The job runs with this very token, so the release cannot be refused.
+                let _ = self.release(index, token);
+            }
+        }
+        let running: Vec<_> = self.running_of(&namespace, worker).collect();
+        let current = |state: &State, id, token| {
+            running.iter().copied().find(|&index| {
+                let job = &state.records[index].job;
+                job.id == id && job.life.token() == Some(token)
+            })
+        };
+        for (id, token, value) in progress {
+            if let Some(index) = current(self, id, token) {
+                self.records[index].job.progress = Some(value);
+            }
+        }
+        let lost = held.into_iter().filter(|&(id, token)| current(self, id, token).is_none());
+        let lost = lost.collect();
+        let cancel = running.iter().filter_map(|&index| self.cancel_order(index)).collect();
+        HeartbeatReply { lost, cancel }
+    }
+
+    fn cancel_order(&self, index: usize) -> Option<CancelOrder> {
+        let job = &self.records[index].job;
+        let token = job.life.token()?;
+        let order = |reason, timed_out| Some(CancelOrder { id: job.id, token, reason, timed_out });
+        if job.life.cancel_requested {
+            return order(job.cancel_reason.clone().unwrap_or_else(|| "".into()), false);
+        }
+        let timeout = Duration::from_millis(job.timeout_ms?);
+        let ran = self.now.since(job.started_at?);
+        if ran < timeout {
+            return None;
+        }
+        order(JobError::timed_out(ran).message, true)
+    }
+
+    pub fn control(&mut self, actor: &str, command: Command) -> Controlled {
+        self.audit.push(Audited { at: self.now, actor: actor.into(), command: command.clone() });
+        match command {
+            Command::Pause { namespace, queue } => {
+                if !self.is_paused(&namespace, &queue) {
+                    self.paused.push((namespace, queue));
+                }
+                Controlled::Done { state: None }
+            }
+            Command::Resume { namespace, queue } => {
+                self.paused.retain(|(ns, q)| (ns, q) != (&namespace, &queue));
+                Controlled::Done { state: None }
+            }
+            Command::Cancel { namespace, id, reason } => {
+                self.on_job(&namespace, id, |state, index| state.cancel(index, reason))
+            }
+            Command::Redrive { namespace, id, attempts } => {
+                self.on_job(&namespace, id, |state, index| state.redrive(index, attempts))
+            }
+            Command::Delete { namespace, id } => self.delete(&namespace, id),
+        }
+    }
+
+    fn on_job(
+        &mut self,
+        namespace: &Name,
+        id: JobId,
+        act: impl FnOnce(&mut State, usize) -> Result<StateName, Refused>,
+    ) -> Controlled {
+        let Some(index) = self.find(namespace, id) else { return Controlled::NotFound };
+        match act(self, index) {
+            Ok(state) => Controlled::Done { state: Some(state) },
+            Err(_) => Controlled::Refused { state: self.records[index].job.life.state.name() },
+        }
+    }
+
+    fn redrive(&mut self, index: usize, attempts: u32) -> Result<StateName, Refused> {
+        let Record { job, allowance, .. } = &self.records[index];
+        let attempts = if attempts == 0 { *allowance } else { attempts };
+        let place = self.place(self.now, job.priority);
+        let state = self.change(index, &E::Redrive { attempts, place }, self.now, None)?;
+        let job = &mut self.records[index].job;
+        job.finished_at = None;
+        job.result = None;
+        job.cancel_reason = None;
+        job.extras.expires_at = None;
+        Ok(state)
+    }
+
+    fn delete(&mut self, namespace: &Name, id: JobId) -> Controlled {
+        let Some(index) = self.find(namespace, id) else { return Controlled::NotFound };
+        let state = self.records[index].job.life.state;
+        if !state.is_final() {
+            return Controlled::Refused { state: state.name() };
+        }
+        self.remove(index);
+        Controlled::Done { state: None }
+    }
+
+    /// Takes out an ended job, and remembers its id.
+    pub fn remove(&mut self, index: usize) {
+        let Record { job, fingerprint, .. } = self.records.remove(index);
+        self.departed.push(Departed {
+            namespace: job.namespace,
+            id: job.id,
+            fingerprint,
+            seq: job.seq,
+            state: job.life.state.name(),
+            finished_at: job.finished_at.unwrap_or(self.now),
+        });
+    }
+}
+
+fn claimed_job(job: &Job, token: Token) -> ClaimedJob {
+    ClaimedJob {
+        id: job.id,
+        seq: job.seq,
+        queue: job.queue.clone(),
+        task: job.task.clone(),
+        args: job.args.clone().unwrap_or_else(Json::null),
+        token,
+        failures: job.life.failures,
+        max_attempts: job.life.max_attempts,
+        timeout_ms: job.timeout_ms,
+        priority: job.priority,
+        created_at: job.created_at,
+        run_at: job.run_at,
+        started_at: job.started_at.unwrap_or(job.created_at),
+        checkpoint: job.checkpoint.clone(),
+        extras: job.extras.clone(),
+    }
+}
