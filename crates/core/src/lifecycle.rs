@@ -183,6 +183,11 @@ impl Life {
         self.losses + LOSSES_MAX.saturating_sub(LOSSES_SUSPECT) >= self.max_losses
     }
 
+    /// Whether an operator ever restarted the job after its end. Such a job no longer expires.
+    pub fn was_redriven(&self) -> bool {
+        self.max_losses > LOSSES_MAX
+    }
+
     fn with(mut self, state: State) -> Self {
         self.state = state;
         self

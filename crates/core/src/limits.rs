@@ -24,6 +24,16 @@ pub const TAGS_MAX: usize = 8;
 pub const TAG_BYTES_MAX: usize = 128;
 /// Most labels of a worker, and most required labels of a job.
 pub const LABELS_MAX: usize = 32;
+/// Longest label of a worker, and longest required label of a job, in bytes.
+pub const LABEL_BYTES_MAX: usize = 256;
+/// Longest trace context, in bytes.
+pub const TRACE_BYTES_MAX: usize = 512;
+/// Most waits in a retry policy that lists them.
+pub const RETRY_DELAYS_MAX: usize = 100;
+/// Longest name that a worker gives itself, in bytes.
+pub const WORKER_NAME_BYTES_MAX: usize = 256;
+/// Most callers that wait for jobs to end, at one engine.
+pub const WAITERS_MAX: usize = 100_000;
 /// Most parents a job waits for.
 pub const PARENTS_MAX: usize = 1_000;
 /// Most lanes (queue × task × requirement) in a store.

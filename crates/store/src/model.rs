@@ -48,7 +48,8 @@ impl NaiveStore {
         NaiveStore { clock, state, stirred: Notify::new() }
     }
 
-    /// Does what opening a durable store again does: a new epoch, and every lease granted afresh.
+    /// Does what opening a durable store again does: a new epoch, every lease granted afresh, and
+    /// those of workers in its process over.
     pub fn reopened(&self) {
         let mut state = self.locked();
         state.observe(self.clock.now());

@@ -103,6 +103,7 @@ impl State {
     /// What the claim gets; `None`: nothing is ready.
     pub fn claim(&mut self, claim: &Claim) -> Result<Option<Vec<ClaimedJob>>> {
         let worker = self.greet(&claim.namespace, claim.worker);
+        worker.in_process = claim.in_process;
         if claim.seq == worker.last_claim && claim.seq > 0 {
             let given = worker.last_claimed.clone();
             return Ok(Some(self.claimed_again(&claim.namespace, &given)));
@@ -165,10 +166,9 @@ impl State {
         let mut ready: Vec<_> = (0..self.records.len())
             .filter_map(|index| {
                 let job = &self.records[index].job;
-                let in_time = job.extras.expires_at.is_none_or(|at| at > self.now);
                 match job.life.state {
                     lifecycle::State::Available(Place::Ready(rank))
-                        if in_time && job.namespace == *namespace =>
+                        if !self.is_out_of_time(job) && job.namespace == *namespace =>
                     {
                         Some((rank, job.seq, index))
                     }
@@ -378,7 +378,6 @@ impl State {
         job.finished_at = None;
         job.result = None;
         job.cancel_reason = None;
-        job.extras.expires_at = None;
         Ok(state)
     }
 

@@ -1,7 +1,7 @@
 //! What callers look at: get, list, peek, counts, workers.
 
 use taskwright_core::lifecycle::{self, Place};
-use taskwright_core::{Job, JobId, Name};
+use taskwright_core::{Job, JobId, Name, Timestamp};
 
 use super::state::State;
 use crate::request::{Filter, Page};
@@ -52,8 +52,9 @@ impl State {
             let counter = match job.life.state {
                 S::Blocked => &mut counts.blocked,
                 S::Available(Place::Ready(_)) => {
-                    let oldest = counts.oldest_ready_at.get_or_insert(job.run_at);
-                    *oldest = job.run_at.min(*oldest);
+                    let due_at = full_second(job.run_at);
+                    let oldest = counts.oldest_ready_at.get_or_insert(due_at);
+                    *oldest = due_at.min(*oldest);
                     &mut counts.ready
                 }
                 S::Available(Place::Until(_)) => &mut counts.scheduled,
@@ -83,6 +84,10 @@ impl State {
         views.sort_unstable_by_key(|view| view.id);
         views
     }
+}
+
+fn full_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_micros(at.as_micros().div_euclid(1_000_000) * 1_000_000)
 }
 
 /// A job without its args, result and attempts, as lists show it.

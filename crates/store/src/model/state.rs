@@ -62,6 +62,7 @@ pub struct Worker {
     pub namespace: Name,
     pub id: WorkerId,
     pub info: WorkerInfo,
+    pub in_process: bool,
     pub first_seen_at: Timestamp,
     pub last_seen_at: Timestamp,
     /// The lease lapses when as much lease time has been served.
@@ -110,7 +111,8 @@ impl State {
         self.epoch += 1;
         self.swept_at = self.now;
         for worker in &mut self.workers {
-            worker.lease_end = self.served + LEASE;
+            let lease = if worker.in_process { Duration::ZERO } else { LEASE };
+            worker.lease_end = self.served + lease;
         }
     }
 
@@ -138,6 +140,7 @@ impl State {
                 namespace: namespace.clone(),
                 id,
                 info: WorkerInfo::default(),
+                in_process: false,
                 first_seen_at: self.now,
                 last_seen_at: self.now,
                 lease_end,

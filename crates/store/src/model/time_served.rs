@@ -102,10 +102,14 @@ impl State {
 
     /// A job that waits, and whose time to start is over.
     fn expired(&self) -> Option<usize> {
-        self.first(|job| {
-            let waits = matches!(job.life.state.name(), StateName::Available | StateName::Blocked);
-            waits && job.extras.expires_at.is_some_and(|at| at <= self.now)
-        })
+        self.first(|job| self.is_out_of_time(job))
+    }
+
+    /// Whether the job waits, and may not start any more.
+    pub fn is_out_of_time(&self, job: &Job) -> bool {
+        let waits = matches!(job.life.state.name(), StateName::Available | StateName::Blocked);
+        let is_over = job.extras.expires_at.is_some_and(|at| at <= self.now);
+        waits && is_over && !job.life.was_redriven()
     }
 
     fn sweep_expired(&mut self, index: usize) {
