@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taskwright_core::{Job, JobId, Json, Name, RetryPolicy, StateName, Timestamp};
 use taskwright_store::{
-    Claim, ClaimedJob, Command, Controlled, Description, Filter, Heartbeat, HeartbeatReply, Page,
-    QueueCounts, Refusal, Report, Reported, WorkerView,
+    Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
+    Page, QueueCounts, Refusal, Report, Reported, WorkerView,
 };
 
 use crate::error::Result;
@@ -105,8 +105,33 @@ impl Enqueued {
     }
 }
 
+/// What a worker has to say and to ask at one moment; parts that are empty are left out.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    /// How attempts went.
+    pub reports: Vec<Report>,
+    /// That the worker lives, and what it holds.
+    pub heartbeat: Option<Heartbeat>,
+    /// How many jobs it could take. With reports beside it, a claim does not wait for jobs.
+    pub claim: Option<Claim>,
+}
+
+/// The answers to one [`Work`].
+#[derive(Clone, Debug, Default)]
+pub struct WorkReply {
+    /// What became of the reports, in their order.
+    pub reported: Vec<Reported>,
+    /// What the worker should know, if it sent a heartbeat.
+    pub heartbeat: Option<HeartbeatReply>,
+    /// Jobs to run, if it claimed.
+    pub claimed: Vec<ClaimedJob>,
+}
+
 /// Every operation of Taskwright. Batches are bounded by `core::limits::BATCH_MAX`; results keep
 /// the order of the input.
+///
+/// Futures run on any tokio runtime, also one that the implementation has never seen: a worker
+/// renews its lease from a runtime of its own.
 #[async_trait]
 pub trait Api: Send + Sync + 'static {
     /// Writes jobs, durably before it returns: all of them, or with an error none. With `partial`
@@ -134,4 +159,35 @@ pub trait Api: Send + Sync + 'static {
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>>;
     /// What the store is and what it promises.
     async fn describe(&self) -> Result<Description>;
+
+    /// Reports, heartbeat and claim in one call. An error may mean that some of it was done: the
+    /// whole call may be repeated.
+    async fn work(&self, work: Work) -> Result<WorkReply> {
+        let mut reply = WorkReply::default();
+        let waits = work.reports.is_empty();
+        if !work.reports.is_empty() {
+            reply.reported = self.report(work.reports).await?;
+        }
+        if let Some(heartbeat) = work.heartbeat {
+            reply.heartbeat = Some(self.heartbeat(heartbeat).await?);
+        }
+        if let Some(mut claim) = work.claim {
+            if !waits {
+                claim.wait = Duration::ZERO;
+            }
+            reply.claimed = self.claim(claim).await?;
+        }
+        Ok(reply)
+    }
+
+    /// Hints of what happens from now on, where they can be had: they may be coalesced or lost.
+    fn events(&self) -> Option<Events> {
+        None
+    }
+
+    /// Finishes what was begun and lets go of the store; later calls answer `Closed`. A client of a
+    /// server only lets go of the connection.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 }

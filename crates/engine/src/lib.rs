@@ -5,7 +5,15 @@
 //! server implements it over the wire, so that the same program runs on either.
 
 pub mod api;
+mod engine;
 pub mod error;
+mod fingerprint;
+pub mod ids;
+mod sweeper;
+mod validate;
+mod waiters;
 
-pub use api::{Api, Enqueued, JobRequest, Start};
+pub use api::{Api, Enqueued, JobRequest, Start, Work, WorkReply};
+pub use engine::Engine;
 pub use error::{Error, ErrorCode, Result};
+pub use fingerprint::fingerprint;

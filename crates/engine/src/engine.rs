@@ -1,0 +1,300 @@
+//! The engine: every operation over a store.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use taskwright_core::limits::WAIT_MAX;
+use taskwright_core::{Job, JobId, Name, Timestamp};
+use taskwright_store::{
+    Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
+    Insert, Inserted, Page, QueueCounts, Refusal, Report, Reported, Store, Swept, WorkerView,
+};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::api::{Api, Enqueued, JobRequest, Start, Work, WorkReply};
+use crate::error::{Error, ErrorCode, Result};
+use crate::ids::IdSource;
+use crate::sweeper::sweep;
+use crate::validate;
+use crate::waiters::Waiters;
+
+/// How often somebody who waits looks for himself, whatever hints say (S8); jitter is added.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Every operation, over a store. It has a thread of its own, which sweeps and wakes those who
+/// wait, whatever the caller's runtime does.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    ids: Arc<IdSource>,
+    waiters: Arc<Waiters>,
+    background: Background,
+}
+
+/// The engine's own thread and its runtime. Stops when dropped.
+struct Background {
+    runtime: Handle,
+    stop: watch::Sender<bool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Whether time passes by itself.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Sweeping {
+    Always,
+    OnRequest,
+}
+
+impl Engine {
+    /// An engine that sweeps the store every second. Fails where no thread can be started.
+    pub fn start(store: Arc<dyn Store>) -> Result<Arc<Engine>> {
+        Engine::with(store, Sweeping::Always)
+    }
+
+    /// An engine that sweeps only when [`Engine::sweep`] is called: for tests that own the time.
+    pub fn start_unswept(store: Arc<dyn Store>) -> Result<Arc<Engine>> {
+        Engine::with(store, Sweeping::OnRequest)
+    }
+
+    fn with(store: Arc<dyn Store>, sweeping: Sweeping) -> Result<Arc<Engine>> {
+        let ids = Arc::new(IdSource::default());
+        let (stop, stopped) = watch::channel(false);
+        let background = {
+            let (store, ids) = (Arc::clone(&store), Arc::clone(&ids));
+            Background::start(stop, async move {
+                let mut until = stopped.clone();
+                if sweeping == Sweeping::Always {
+                    sweep(store, ids, stopped).await;
+                }
+                // Those who wait are still to be woken. An error means that the engine is gone.
+                let _ = until.wait_for(|stop| *stop).await;
+            })?
+        };
+        Ok(Arc::new(Engine { store, ids, waiters: Arc::default(), background }))
+    }
+
+    /// Does what is due now, all of it.
+    pub async fn sweep(&self) -> Result<Swept> {
+        let mut total = Swept::default();
+        loop {
+            let swept = self.store.sweep(taskwright_core::limits::BATCH_MAX).await?;
+            total.due += swept.due;
+            total.lapsed += swept.lapsed;
+            total.timed_out += swept.timed_out;
+            total.expired += swept.expired;
+            total.pruned += swept.pruned;
+            if !swept.more {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    async fn now(&self) -> Result<Timestamp> {
+        Ok(self.store.describe().await?.now)
+    }
+
+    async fn look(&self, namespace: &Name, id: JobId) -> Result<Option<Job>> {
+        Ok(self.store.get(namespace, &[id]).await?.pop().flatten())
+    }
+}
+
+impl Background {
+    fn start(
+        stop: watch::Sender<bool>,
+        role: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Background> {
+        let failed = |error: std::io::Error| {
+            let message =
+                format!("cannot start the engine's thread ({error}); end other processes");
+            Error::new(ErrorCode::Unavailable, message)
+        };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+        let handle = runtime.handle().clone();
+        let thread = std::thread::Builder::new()
+            .name("taskwright-engine".to_owned())
+            .spawn(move || runtime.block_on(role))
+            .map_err(failed)?;
+        Ok(Background { runtime: handle, stop, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Asks the thread to end, and gives it where it has not been taken.
+    fn stop(&self) -> Option<JoinHandle<()>> {
+        self.stop.send_replace(true);
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[async_trait]
+impl Api for Engine {
+    async fn enqueue(&self, mut jobs: Vec<JobRequest>, partial: bool) -> Result<Vec<Enqueued>> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        validate::batch("the list of jobs", jobs.len())?;
+        self.ids.fill(jobs.iter_mut().map(|job| &mut job.id))?;
+        let needs_time = jobs.iter().any(|job| job.start != Start::Now);
+        let now = if needs_time { self.now().await? } else { Timestamp::ZERO };
+        let jobs = validate::new_jobs(jobs, now)?;
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+        let inserted = self.store.insert(Insert { jobs, partial }).await?;
+        let answered = inserted.into_iter().zip(ids).enumerate();
+        answered.filter_map(|(item, (inserted, id))| answer(item, inserted, id, partial)).collect()
+    }
+
+    async fn claim(&self, mut claim: Claim) -> Result<Vec<ClaimedJob>> {
+        validate::claim(&mut claim)?;
+        Ok(self.store.claim(claim).await?)
+    }
+
+    async fn report(&self, mut reports: Vec<Report>) -> Result<Vec<Reported>> {
+        if reports.is_empty() {
+            return Ok(Vec::new());
+        }
+        validate::reports(&mut reports)?;
+        Ok(self.store.report(reports).await?)
+    }
+
+    async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
+        validate::heartbeat(&heartbeat)?;
+        Ok(self.store.heartbeat(heartbeat).await?)
+    }
+
+    async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        validate::commands(actor, &commands)?;
+        Ok(self.store.control(actor, commands).await?)
+    }
+
+    async fn get(&self, namespace: &Name, ids: &[JobId]) -> Result<Vec<Option<Job>>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        validate::ids(ids)?;
+        Ok(self.store.get(namespace, ids).await?)
+    }
+
+    async fn wait(&self, namespace: &Name, id: JobId, wait: Duration) -> Result<Option<Job>> {
+        if wait.is_zero() {
+            return self.look(namespace, id).await;
+        }
+        let deadline = Instant::now() + wait.min(WAIT_MAX);
+        let waiter = self.waiters.enter(id, &self.store, &self.background.runtime)?;
+        loop {
+            let mut woken = pin!(waiter.woken());
+            // From here on hints count, so that what happens while we look is not missed.
+            woken.as_mut().enable();
+            let job = self.look(namespace, id).await?;
+            let waits_on = job.as_ref().is_some_and(|job| !job.state().is_final());
+            if !waits_on || Instant::now() >= deadline {
+                return Ok(job);
+            }
+            let jitter = Duration::from_micros(self.ids.number()? % 250_000);
+            let look_at = deadline.min(Instant::now() + LOOK_EVERY + jitter);
+            // Either way the next thing is to look.
+            let _ = tokio::time::timeout_at(look_at, woken).await;
+        }
+    }
+
+    async fn list(&self, mut filter: Filter) -> Result<Page> {
+        validate::filter(&mut filter);
+        Ok(self.store.list(filter).await?)
+    }
+
+    async fn peek(&self, namespace: &Name, queue: &Name, max: usize) -> Result<Vec<Job>> {
+        let max = max.clamp(1, taskwright_core::limits::PAGE_MAX);
+        Ok(self.store.peek(namespace, queue, max).await?)
+    }
+
+    async fn counts(&self, namespace: &Name) -> Result<Vec<QueueCounts>> {
+        Ok(self.store.counts(namespace).await?)
+    }
+
+    async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {
+        Ok(self.store.workers(namespace).await?)
+    }
+
+    async fn describe(&self) -> Result<Description> {
+        Ok(self.store.describe().await?)
+    }
+
+    /// The parts are given to the store at the same moment, reports first, so that it can make
+    /// them durable together.
+    async fn work(&self, work: Work) -> Result<WorkReply> {
+        let has_reports = !work.reports.is_empty();
+        let claim = async {
+            match work.claim {
+                None => Ok(Vec::new()),
+                Some(mut claim) => {
+                    if has_reports {
+                        claim.wait = Duration::ZERO;
+                    }
+                    self.claim(claim).await
+                }
+            }
+        };
+        let heartbeat = async {
+            match work.heartbeat {
+                None => Ok(None),
+                Some(heartbeat) => self.heartbeat(heartbeat).await.map(Some),
+            }
+        };
+        let (reported, heartbeat, claimed) =
+            tokio::join!(biased; self.report(work.reports), heartbeat, claim);
+        Ok(WorkReply { reported: reported?, heartbeat: heartbeat?, claimed: claimed? })
+    }
+
+    fn events(&self) -> Option<Events> {
+        Some(self.store.events())
+    }
+
+    async fn close(&self) -> Result<()> {
+        if let Some(thread) = self.background.stop() {
+            // The thread ends within one sweep; waiting for it must not hold up a runtime thread.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        Ok(self.store.close().await?)
+    }
+}
+
+/// What the caller hears of one job. `Skipped` is not an answer: the refused one speaks for it.
+fn answer(item: usize, inserted: Inserted, id: JobId, partial: bool) -> Option<Result<Enqueued>> {
+    match inserted {
+        Inserted::New { .. } => Some(Ok(Enqueued::New { id })),
+        Inserted::Existing { state, .. } => Some(Ok(Enqueued::Existing { id, state })),
+        Inserted::Refused(refusal) if partial => Some(Ok(Enqueued::Refused(refusal))),
+        Inserted::Refused(refusal) => Some(Err(refused(refusal).at_item(item))),
+        Inserted::Skipped => None,
+    }
+}
+
+fn refused(refusal: Refusal) -> Error {
+    let code = match refusal {
+        Refusal::IdConflict(_) => ErrorCode::Conflict,
+        Refusal::LanesFull { .. } => ErrorCode::OverLimit,
+        Refusal::StoreFull { .. } => ErrorCode::StoreFull,
+    };
+    Error::new(code, refusal.to_string())
+}
+
+#[cfg(test)]
+#[path = "tests/engine.rs"]
+mod tests;

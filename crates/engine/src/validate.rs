@@ -1,0 +1,272 @@
+//! What may reach a store: every maximum is checked here, before anything changes.
+
+use std::fmt;
+use std::time::Duration;
+
+use taskwright_core::limits::{self, OverLimit, check};
+use taskwright_core::{Extras, JobId, Json, NewJob, RetryPolicy, Timestamp};
+use taskwright_store::{Claim, Command, Filter, Heartbeat, Outcome, Profile, Report};
+
+use crate::api::{JobRequest, Start};
+use crate::error::{Error, ErrorCode, Result};
+use crate::fingerprint::fingerprint;
+
+/// The jobs of one enqueue, with every default filled in. `now` is the store's time, which is
+/// needed where a job does not start at once; every request has its id.
+pub(crate) fn new_jobs(requests: Vec<JobRequest>, now: Timestamp) -> Result<Vec<NewJob>> {
+    batch("jobs", requests.len())?;
+    let bytes = requests.iter().map(|request| request.args.len()).sum();
+    check("the args of all jobs together", bytes, limits::BATCH_BYTES_MAX, "bytes")
+        .map_err(|over| refused("cannot enqueue the batch", over, "send smaller batches"))?;
+    let new_job = |(item, request)| new_job(request, now).map_err(|error| error.at_item(item));
+    requests.into_iter().enumerate().map(new_job).collect()
+}
+
+fn new_job(request: JobRequest, now: Timestamp) -> Result<NewJob> {
+    if let Err((code, fault)) = check_request(&request, now) {
+        return Err(Error::new(
+            code,
+            format!("cannot enqueue a job of task {}: {fault}", request.task),
+        ));
+    }
+    let run_at = match request.start {
+        Start::Now => None,
+        Start::After(delay) => Some(now.plus(delay)),
+        Start::At(instant) => Some(instant),
+    };
+    let id = request.id.ok_or_else(|| Error::new(ErrorCode::Invalid, "a job has no id"))?;
+    Ok(NewJob {
+        fingerprint: fingerprint(&request.task, &request.queue, &request.args),
+        namespace: request.namespace,
+        id,
+        task: request.task,
+        queue: request.queue,
+        args: request.args,
+        priority: request.priority,
+        run_at,
+        max_attempts: request.max_attempts.unwrap_or(limits::ATTEMPTS_DEFAULT),
+        timeout_ms: request.timeout.map(whole_millis),
+        extras: Extras {
+            retry: request.retry,
+            expires_at: request.expires_at,
+            tags: request.tags,
+            trace: request.trace,
+            ..Extras::default()
+        },
+    })
+}
+
+/// Milliseconds, rounded up: a timeout is never shorter than asked for.
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
+}
+
+type Fault = (ErrorCode, String);
+
+fn over(fault: OverLimit) -> Fault {
+    (ErrorCode::OverLimit, fault.to_string())
+}
+
+fn invalid(fault: impl fmt::Display) -> Fault {
+    (ErrorCode::Invalid, fault.to_string())
+}
+
+fn check_request(request: &JobRequest, now: Timestamp) -> Result<(), Fault> {
+    check_payload("args", &request.args)?;
+    let priorities = limits::PRIORITY_MIN..=limits::PRIORITY_MAX;
+    if !priorities.contains(&request.priority) {
+        let priority = request.priority;
+        return Err(invalid(format!(
+            "its priority is {priority}; give one from -10 (least urgent) to 10 (most urgent)"
+        )));
+    }
+    match request.max_attempts {
+        Some(0) => return Err(invalid("its max_attempts is 0; give at least 1")),
+        Some(max) => {
+            let size = usize::try_from(max).unwrap_or(usize::MAX);
+            check("max_attempts", size, limits::ATTEMPTS_MAX as usize, "attempts").map_err(over)?;
+        }
+        None => {}
+    }
+    if let Some(timeout) = request.timeout {
+        if timeout.is_zero() {
+            return Err(invalid("its timeout is zero; leave it out for no limit"));
+        }
+        check_time("timeout", timeout, limits::TIMEOUT_MAX)?;
+    }
+    match request.start {
+        Start::Now => {}
+        Start::After(delay) => check_time("its delay", delay, limits::RUN_AT_AHEAD_MAX)?,
+        Start::At(at) => check_time("run_at, from now,", at.since(now), limits::RUN_AT_AHEAD_MAX)?,
+    }
+    if let Some(policy) = &request.retry {
+        check_policy(policy)?;
+    }
+    check("the list of its tags", request.tags.len(), limits::TAGS_MAX, "tags").map_err(over)?;
+    for tag in &request.tags {
+        check("a tag", tag.len(), limits::TAG_BYTES_MAX, "bytes").map_err(over)?;
+        if tag.is_empty() {
+            return Err(invalid("one of its tags is empty; leave it out"));
+        }
+    }
+    if let Some(trace) = &request.trace {
+        check("trace", trace.len(), limits::TRACE_BYTES_MAX, "bytes").map_err(over)?;
+    }
+    Ok(())
+}
+
+fn check_payload(what: &'static str, json: &Json) -> Result<(), Fault> {
+    if json.is_empty() {
+        return Err(invalid(format!("its {what} is an empty text; write null for nothing")));
+    }
+    check(what, json.len(), limits::PAYLOAD_BYTES_MAX, "bytes").map_err(|fault| {
+        (ErrorCode::OverLimit, format!("{fault}; keep large data elsewhere and pass where it is"))
+    })
+}
+
+fn check_time(what: &str, time: Duration, max: Duration) -> Result<(), Fault> {
+    if time <= max {
+        return Ok(());
+    }
+    let days = |duration: Duration| duration.as_secs() / 86_400;
+    let message = format!("{what} is {} days, and at most {} are allowed", days(time), days(max));
+    Err((ErrorCode::OverLimit, message))
+}
+
+fn check_policy(policy: &RetryPolicy) -> Result<(), Fault> {
+    let longest_ms = match policy {
+        RetryPolicy::Exponential { max_ms, .. } => *max_ms,
+        RetryPolicy::Fixed { delay_ms } => *delay_ms,
+        RetryPolicy::List { delays_ms } => {
+            check("the list of retry delays", delays_ms.len(), limits::RETRY_DELAYS_MAX, "delays")
+                .map_err(over)?;
+            let longest = delays_ms.iter().max();
+            *longest
+                .ok_or_else(|| invalid("its list of retry delays is empty; give at least one"))?
+        }
+    };
+    check_time("a retry delay", Duration::from_millis(longest_ms), limits::RUN_AT_AHEAD_MAX)
+}
+
+fn refused(tried: &str, over: OverLimit, advice: &str) -> Error {
+    Error::new(ErrorCode::OverLimit, format!("{tried}: {over}; {advice}"))
+}
+
+/// Refuses a batch with more items than a call may have.
+pub(crate) fn batch(what: &'static str, items: usize) -> Result<()> {
+    check(what, items, limits::BATCH_MAX, "items")
+        .map_err(|over| refused("the call was not carried out", over, "send smaller batches"))
+}
+
+/// Refuses a list of ids that is too long for a call.
+pub(crate) fn ids(ids: &[JobId]) -> Result<()> {
+    batch("the list of ids", ids.len())
+}
+
+/// Checks a claim, and cuts `max` and `wait` to what one call may ask for.
+pub(crate) fn claim(claim: &mut Claim) -> Result<()> {
+    if claim.seq == 0 {
+        let message = "a claim has seq 0; number the claims of a worker from 1";
+        return Err(Error::new(ErrorCode::Invalid, message));
+    }
+    if claim.max == 0 {
+        let message = "a claim asks for 0 jobs; claim only when a slot is free";
+        return Err(Error::new(ErrorCode::Invalid, message));
+    }
+    claim.max = claim.max.min(limits::BATCH_MAX);
+    claim.wait = claim.wait.min(limits::WAIT_MAX);
+    profile(&claim.profile)
+}
+
+fn profile(profile: &Profile) -> Result<()> {
+    let tried = "cannot claim for this worker";
+    let refuse = |over| refused(tried, over, "start several workers");
+    if profile.queues.is_empty() {
+        let message = format!("{tried}: it names no queue; name at least one");
+        return Err(Error::new(ErrorCode::Invalid, message));
+    }
+    check("the list of its queues", profile.queues.len(), limits::SERVED_MAX, "names")
+        .map_err(refuse)?;
+    if let Some(tasks) = &profile.tasks {
+        if tasks.is_empty() {
+            let message = format!("{tried}: it serves no task; name at least one");
+            return Err(Error::new(ErrorCode::Invalid, message));
+        }
+        check("the list of its tasks", tasks.len(), limits::SERVED_MAX, "names").map_err(refuse)?;
+    }
+    check("the list of its labels", profile.labels.len(), limits::LABELS_MAX, "labels")
+        .map_err(refuse)?;
+    let longest = profile.labels.iter().map(|label| label.len()).max().unwrap_or(0);
+    check("a label", longest, limits::LABEL_BYTES_MAX, "bytes")
+        .map_err(|over| refused(tried, over, "shorten it"))
+}
+
+/// Checks reports: sizes of results and checkpoints, times of snoozes. Errors are cut, not refused:
+/// a job whose error is too long has failed all the same.
+pub(crate) fn reports(reports: &mut [Report]) -> Result<()> {
+    batch("the list of reports", reports.len())?;
+    for (item, report) in reports.iter_mut().enumerate() {
+        if let Err((code, fault)) = check_outcome(&mut report.outcome) {
+            let message = format!("cannot report on job {}: {fault}", report.id);
+            return Err(Error::new(code, message).at_item(item));
+        }
+    }
+    Ok(())
+}
+
+fn check_outcome(outcome: &mut Outcome) -> Result<(), Fault> {
+    match outcome {
+        Outcome::Completed { result: Some(result) } => check_payload("result", result),
+        Outcome::Checkpoint { value } => check_payload("checkpoint", value),
+        Outcome::Snoozed { delay } => check_time("the snooze", *delay, limits::RUN_AT_AHEAD_MAX),
+        Outcome::Failed { error, .. } => {
+            if error.message.len() > limits::ERROR_BYTES_MAX {
+                error.message = limits::cut_error(&error.message).into();
+            }
+            check("the kind of the error", error.kind.len(), limits::NAME_BYTES_MAX, "bytes")
+                .map_err(over)
+        }
+        Outcome::Cancelled { reason } => {
+            if reason.len() > limits::ERROR_BYTES_MAX {
+                *reason = limits::cut_error(reason).into();
+            }
+            Ok(())
+        }
+        Outcome::Completed { result: None } | Outcome::TimedOut | Outcome::Released => Ok(()),
+    }
+}
+
+/// Checks what a worker says of itself.
+pub(crate) fn heartbeat(heartbeat: &Heartbeat) -> Result<()> {
+    let tried = "cannot renew the lease of this worker";
+    check("its name", heartbeat.info.name.len(), limits::WORKER_NAME_BYTES_MAX, "bytes")
+        .map_err(|over| refused(tried, over, "shorten it"))?;
+    for (id, _, progress) in &heartbeat.progress {
+        check_payload("progress", progress)
+            .map_err(|(code, fault)| Error::new(code, format!("{tried}, job {id}: {fault}")))?;
+    }
+    Ok(())
+}
+
+/// Checks commands: their number, and the lengths of reasons and of the actor's name.
+pub(crate) fn commands(actor: &str, commands: &[Command]) -> Result<()> {
+    batch("the list of commands", commands.len())?;
+    let shorten = |tried: &str, over| refused(tried, over, "shorten it");
+    check("the name of the actor", actor.len(), limits::WORKER_NAME_BYTES_MAX, "bytes")
+        .map_err(|over| shorten("the commands were not carried out", over))?;
+    for (item, command) in commands.iter().enumerate() {
+        let Command::Cancel { id, reason, .. } = command else { continue };
+        check("the reason", reason.len(), limits::ERROR_BYTES_MAX, "bytes")
+            .map_err(|over| shorten(&format!("cannot cancel job {id}"), over).at_item(item))?;
+    }
+    Ok(())
+}
+
+/// Checks a filter and cuts its page to the longest there is.
+pub(crate) fn filter(filter: &mut Filter) {
+    filter.limit = filter.limit.clamp(1, limits::PAGE_MAX);
+}
+
+#[cfg(test)]
+#[path = "tests/validate.rs"]
+mod tests;
