@@ -31,11 +31,15 @@ pub enum RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        RetryPolicy::Exponential { base_ms: 2_000, max_ms: 3_600_000 }
+        RetryPolicy::DEFAULT
     }
 }
 
 impl RetryPolicy {
+    /// The policy of a job that names none: from 2 s, doubling, at most an hour, with full jitter.
+    pub const DEFAULT: RetryPolicy =
+        RetryPolicy::Exponential { base_ms: 2_000, max_ms: 3_600_000 };
+
     /// The wait after the failure with number `failures` (from 1).
     ///
     /// `seed` is the chance in it: the same seed gives the same wait.

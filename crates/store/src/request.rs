@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    Extras, Job, JobError, JobId, Json, Name, NewJob, StateName, Timestamp, Token, WorkerId,
+    Extras, Job, JobError, JobId, Json, Name, NewJob, StateName, Timestamp, Token,
+    Verdict, WorkerId,
 };
 
 /// Jobs to write.
@@ -142,6 +143,20 @@ pub enum Outcome {
     Cancelled { reason: Arc<str> },
     /// The attempt goes on, and a later attempt can start from this value.
     Checkpoint { value: Json },
+}
+
+impl Outcome {
+    /// How the attempt ends; `None`: it goes on.
+    pub fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Outcome::Completed { .. } => Some(Verdict::Completed),
+            Outcome::Failed { .. } => Some(Verdict::Failed),
+            Outcome::TimedOut => Some(Verdict::TimedOut),
+            Outcome::Snoozed { .. } => Some(Verdict::Snoozed),
+            Outcome::Released | Outcome::Cancelled { .. } => Some(Verdict::Released),
+            Outcome::Checkpoint { .. } => None,
+        }
+    }
 }
 
 /// What should follow a failure.
