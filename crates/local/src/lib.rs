@@ -8,3 +8,4 @@
 
 pub mod change;
 pub mod disk;
+pub mod ledger;

@@ -1,0 +1,123 @@
+//! What most jobs leave empty.
+
+use taskwright_core::{Extras, JobId, RetryPolicy};
+
+use super::vital::{at_base, from_base};
+use super::wire::{Reader, Tag, Writer};
+use super::{Base, CodecError};
+
+const RECORD: &str = "the extras of a job";
+
+const RETRY: Tag = Tag::record(1);
+const EXPIRES_AT: Tag = Tag::signed(2);
+const TAG: Tag = Tag::text(3);
+const GROUP: Tag = Tag::text(4);
+const LIMIT_KEY: Tag = Tag::text(5);
+const UNIQUE_KEY: Tag = Tag::text(6);
+const REQUIRES: Tag = Tag::text(7);
+const COST: Tag = Tag::unsigned(8);
+const PARENT: Tag = Tag::fixed_16(9);
+const ALIAS: Tag = Tag::text(10);
+const TRACE: Tag = Tag::text(11);
+
+/// Appends the fields, without the end of the record.
+pub fn put(writer: &mut Writer<'_>, extras: &Extras, base: Base) {
+    if let Some(retry) = &extras.retry {
+        writer.flag(RETRY);
+        put_retry(writer, retry);
+        writer.end();
+    }
+    if let Some(expires_at) = extras.expires_at {
+        writer.signed(EXPIRES_AT, from_base(expires_at, base));
+    }
+    for tag in &extras.tags {
+        writer.text(TAG, tag);
+    }
+    writer.text_if_any(GROUP, extras.group.as_deref());
+    for key in &extras.limit_keys {
+        writer.text(LIMIT_KEY, key);
+    }
+    writer.text_if_any(UNIQUE_KEY, extras.unique_key.as_deref());
+    for label in &extras.requires {
+        writer.text(REQUIRES, label);
+    }
+    writer.unusual(COST, extras.cost, 0);
+    for parent in &extras.parents {
+        writer.fixed_16(PARENT, parent.as_u128());
+    }
+    writer.text_if_any(ALIAS, extras.alias.as_deref());
+    writer.text_if_any(TRACE, extras.trace.as_deref());
+}
+
+/// Takes a whole record.
+pub fn take(reader: &mut Reader<'_>, base: Base) -> Result<Extras, CodecError> {
+    let mut extras = Extras::default();
+    while let Some(tag) = reader.tag(RECORD)? {
+        match tag {
+            RETRY => extras.retry = Some(take_retry(reader)?),
+            EXPIRES_AT => extras.expires_at = Some(at_base(reader.signed()?, base)),
+            TAG => extras.tags.push(reader.text()?),
+            GROUP => extras.group = Some(reader.text()?),
+            LIMIT_KEY => extras.limit_keys.push(reader.text()?),
+            UNIQUE_KEY => extras.unique_key = Some(reader.text()?),
+            REQUIRES => extras.requires.push(reader.text()?),
+            COST => extras.cost = reader.unsigned()?,
+            PARENT => extras.parents.push(JobId::from_u128(reader.fixed_16()?)),
+            ALIAS => extras.alias = Some(reader.text()?),
+            TRACE => extras.trace = Some(reader.text()?),
+            _ => return Err(reader.unknown()),
+        }
+    }
+    Ok(extras)
+}
+
+const RETRY_RECORD: &str = "a retry policy";
+
+const EXPONENTIAL_BASE_MS: Tag = Tag::unsigned(1);
+const EXPONENTIAL_MAX_MS: Tag = Tag::unsigned(2);
+const FIXED_MS: Tag = Tag::unsigned(3);
+const LIST: Tag = Tag::flag(4);
+const LIST_MS: Tag = Tag::unsigned(5);
+
+fn put_retry(writer: &mut Writer<'_>, retry: &RetryPolicy) {
+    match retry {
+        RetryPolicy::Exponential { base_ms, max_ms } => {
+            writer.unsigned(EXPONENTIAL_BASE_MS, *base_ms);
+            writer.unsigned(EXPONENTIAL_MAX_MS, *max_ms);
+        }
+        RetryPolicy::Fixed { delay_ms } => writer.unsigned(FIXED_MS, *delay_ms),
+        RetryPolicy::List { delays_ms } => {
+            writer.flag(LIST);
+            for delay_ms in delays_ms {
+                writer.unsigned(LIST_MS, *delay_ms);
+            }
+        }
+    }
+}
+
+fn take_retry(reader: &mut Reader<'_>) -> Result<RetryPolicy, CodecError> {
+    let mut exponential = (None, None);
+    let mut fixed = None;
+    let mut list = None;
+    while let Some(tag) = reader.tag(RETRY_RECORD)? {
+        match tag {
+            EXPONENTIAL_BASE_MS => exponential.0 = Some(reader.unsigned()?),
+            EXPONENTIAL_MAX_MS => exponential.1 = Some(reader.unsigned()?),
+            FIXED_MS => fixed = Some(reader.unsigned()?),
+            LIST => list = Some(Vec::new()),
+            LIST_MS => {
+                let delay_ms = reader.unsigned()?;
+                list.as_mut().ok_or_else(|| reader.impossible())?.push(delay_ms);
+            }
+            _ => return Err(reader.unknown()),
+        }
+    }
+    match (exponential, fixed, list) {
+        ((Some(base_ms), Some(max_ms)), None, None) => {
+            Ok(RetryPolicy::Exponential { base_ms, max_ms })
+        }
+        ((None, None), Some(delay_ms), None) => Ok(RetryPolicy::Fixed { delay_ms }),
+        ((None, None), None, Some(delays_ms)) => Ok(RetryPolicy::List { delays_ms }),
+        _ => Err(CodecError::Missing { record: RETRY_RECORD, field: "one kind" }),
+    }
+}

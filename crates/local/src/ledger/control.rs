@@ -1,0 +1,185 @@
+//! What operators ask.
+
+use std::sync::Arc;
+
+use taskwright_core::lifecycle::{Event, step};
+use taskwright_core::{JobId, Name};
+use taskwright_store::{Command, Controlled, Result};
+
+use super::counters::Slot;
+use super::entry::Entry;
+use super::insert::place_at;
+use super::{Archive, Archived, Ledger};
+use crate::change::{Audit, Change, More, QueueSettings, Seq, Vital};
+
+impl Ledger {
+    /// See `Store::control`.
+    pub fn control(
+        &mut self,
+        actor: &str,
+        commands: Vec<Command>,
+        archive: &mut dyn Archive,
+    ) -> Result<Vec<Controlled>> {
+        commands
+            .into_iter()
+            .map(|command| {
+                let action = describe(&command);
+                let done = self.carry_out(command, archive)?;
+                if matches!(done, Controlled::Done { .. }) {
+                    let (at, actor) = (self.now, Arc::from(actor));
+                    self.changes.push(Change::Audit(Audit { at, actor, action: action.into() }));
+                }
+                Ok(done)
+            })
+            .collect()
+    }
+
+    fn carry_out(&mut self, command: Command, archive: &mut dyn Archive) -> Result<Controlled> {
+        match command {
+            Command::Cancel { namespace, id, reason } => self.cancel(&namespace, id, reason, archive),
+            Command::Redrive { namespace, id, attempts } => {
+                self.redrive(&namespace, id, attempts, archive)
+            }
+            Command::Delete { namespace, id } => self.delete(&namespace, id, archive),
+            Command::Pause { namespace, queue } => Ok(self.set_paused(&namespace, &queue, true)),
+            Command::Resume { namespace, queue } => Ok(self.set_paused(&namespace, &queue, false)),
+        }
+    }
+
+    fn cancel(
+        &mut self,
+        namespace: &Name,
+        id: JobId,
+        reason: Arc<str>,
+        archive: &mut dyn Archive,
+    ) -> Result<Controlled> {
+        let Some(seq) = self.recall(namespace, id, archive)? else {
+            return Ok(Controlled::NotFound);
+        };
+        let vital = self.jobs[&seq].vital();
+        let Ok(life) = step(&vital.life, &Event::Cancel) else {
+            return Ok(Controlled::Refused { state: vital.life.state.name() });
+        };
+        let finished_at = life.state.is_final().then_some(self.now);
+        let more = More { cancel_reason: Some(reason), ..More::default() };
+        self.set(seq, Vital { life, finished_at, ..vital }, Some(Box::new(more)));
+        Ok(Controlled::Done { state: Some(life.state.name()) })
+    }
+
+    fn redrive(
+        &mut self,
+        namespace: &Name,
+        id: JobId,
+        attempts: u32,
+        archive: &mut dyn Archive,
+    ) -> Result<Controlled> {
+        let Some(seq) = self.recall(namespace, id, archive)? else {
+            return Ok(Controlled::NotFound);
+        };
+        let entry = &self.jobs[&seq];
+        let vital = entry.vital();
+        let attempts = if attempts == 0 { entry.fixed.max_attempts } else { attempts };
+        let place = place_at(self.now, self.now, entry.fixed.priority);
+        let Ok(life) = step(&vital.life, &Event::Redrive { attempts, place }) else {
+            return Ok(Controlled::Refused { state: vital.life.state.name() });
+        };
+        self.set(seq, Vital { life, due_at: self.now, finished_at: None, ..vital }, None);
+        Ok(Controlled::Done { state: Some(life.state.name()) })
+    }
+
+    fn delete(
+        &mut self,
+        namespace: &Name,
+        id: JobId,
+        archive: &mut dyn Archive,
+    ) -> Result<Controlled> {
+        let Some(seq) = self.recall(namespace, id, archive)? else {
+            return Ok(Controlled::NotFound);
+        };
+        let Some(entry) = self.jobs.get_mut(&seq) else { return Ok(Controlled::NotFound) };
+        let state = entry.state();
+        if !state.is_final() {
+            return Ok(Controlled::Refused { state: state.name() });
+        }
+        self.forget(seq);
+        self.changes.push(Change::Delete(seq));
+        Ok(Controlled::Done { state: None })
+    }
+
+    /// Counts a job as gone. Its id is remembered, and it stays until the table has let it go too.
+    pub(super) fn forget(&mut self, seq: Seq) {
+        let Some(entry) = self.jobs.get_mut(&seq) else { return };
+        entry.rare_mut().deleted = true;
+        // It departs with the group of its deletion, not with that of its end.
+        entry.rare_mut().undone_ends += 1;
+        let (lane, state) = (entry.fixed.lane, entry.state());
+        self.departing.push_back((self.position, seq));
+        let queue_index = self.lanes.get(lane).queue_index;
+        self.lanes.queues[queue_index].counters.subtract(Slot::of(state), 1);
+    }
+
+    fn set_paused(&mut self, namespace: &Name, queue: &Name, paused: bool) -> Controlled {
+        let index = self.lanes.queue_or_new(namespace, queue);
+        let settings = &mut self.lanes.queues[index];
+        if settings.paused != paused {
+            settings.paused = paused;
+            self.became_ready |= !paused;
+            self.changes.push(Change::Queue(QueueSettings {
+                namespace: namespace.as_str().into(),
+                queue: queue.as_str().into(),
+                paused,
+            }));
+        }
+        Controlled::Done { state: None }
+    }
+
+    /// The number of a job, brought back into memory where it had left it.
+    fn recall(
+        &mut self,
+        namespace: &Name,
+        id: JobId,
+        archive: &mut dyn Archive,
+    ) -> Result<Option<Seq>> {
+        if self.find_anywhere(id).is_some() {
+            return Ok(self.find(namespace, id).filter(|seq| !self.jobs[seq].is_deleted()));
+        }
+        if !self.may_be_archived(id) {
+            return Ok(None);
+        }
+        match archive.by_id(id)? {
+            Some(Archived::Whole(job)) if self.lanes.get(job.0.lane).namespace == *namespace => {
+                Ok(Some(self.bring_back(*job)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes an archived job into memory again.
+    pub(super) fn bring_back(&mut self, job: (crate::change::Fixed, Vital, More)) -> Seq {
+        let (fixed, vital, more) = job;
+        let seq = fixed.seq;
+        let queue_index = self.lanes.get(fixed.lane).queue_index;
+        self.lanes.queues[queue_index].counters.subtract(Slot::of(vital.life.state), 1);
+        let mut entry = Entry::new(Arc::new(fixed), vital);
+        entry.rare_mut().absorb(&more);
+        // It may have ended attempts: only the table knows them.
+        entry.rare_mut().has_attempts = true;
+        let is_heard = std::mem::replace(&mut self.is_heard, false);
+        self.enter(seq, entry);
+        self.is_heard = is_heard;
+        self.departing.push_back((self.position, seq));
+        seq
+    }
+}
+
+fn describe(command: &Command) -> String {
+    match command {
+        Command::Cancel { namespace, id, reason } => format!("cancel {namespace} {id}: {reason}"),
+        Command::Redrive { namespace, id, attempts } => {
+            format!("redrive {namespace} {id} attempts={attempts}")
+        }
+        Command::Delete { namespace, id } => format!("delete {namespace} {id}"),
+        Command::Pause { namespace, queue } => format!("pause {namespace} {queue}"),
+        Command::Resume { namespace, queue } => format!("resume {namespace} {queue}"),
+    }
+}

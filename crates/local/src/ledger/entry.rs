@@ -1,0 +1,119 @@
+//! One job in memory, as small as it can be.
+
+use std::sync::Arc;
+
+use taskwright_core::{JobError, Json, Life, Place, State, Timestamp};
+
+use crate::change::{Fixed, More, Vital};
+
+/// A job that has not ended, or whose end the table has not applied yet.
+#[derive(Debug)]
+pub struct Entry {
+    /// What never changes. Its args are empty once the table has them and memory is short.
+    pub fixed: Arc<Fixed>,
+    heart: Heart,
+    /// What changes seldom.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// A backlog is mostly jobs that were never claimed: those need no more than their place.
+#[derive(Debug)]
+enum Heart {
+    Waiting { place: Place, due_at: Timestamp },
+    Claimed(Box<Vital>),
+}
+
+/// What most jobs never have.
+#[derive(Debug, Default)]
+pub struct Rare {
+    /// The newest error.
+    pub error: Option<JobError>,
+    /// The result.
+    pub result: Option<Json>,
+    /// Why somebody asked it to stop.
+    pub cancel_reason: Option<Arc<str>>,
+    /// What the attempt says of itself.
+    pub progress: Option<Json>,
+    /// What a later attempt can start from.
+    pub checkpoint: Option<Json>,
+    /// Whether the table keeps ended attempts of it.
+    pub has_attempts: bool,
+    /// Ends that were undone by a redrive before the table had applied them.
+    pub undone_ends: u32,
+    /// Whether an operator deleted it.
+    pub deleted: bool,
+}
+
+impl Rare {
+    /// Takes over what `more` says.
+    pub fn absorb(&mut self, more: &More) {
+        fn take<T: Clone>(field: &mut Option<T>, new: &Option<T>) {
+            if new.is_some() {
+                field.clone_from(new);
+            }
+        }
+        take(&mut self.error, &more.error);
+        take(&mut self.result, &more.result);
+        take(&mut self.cancel_reason, &more.cancel_reason);
+        take(&mut self.progress, &more.progress);
+        take(&mut self.checkpoint, &more.checkpoint);
+        self.has_attempts |= more.attempt.is_some();
+    }
+}
+
+impl Entry {
+    /// A job with what is known of it.
+    pub fn new(fixed: Arc<Fixed>, vital: Vital) -> Self {
+        let mut entry = Entry {
+            fixed,
+            heart: Heart::Waiting { place: Place::Intake, due_at: Timestamp::ZERO },
+            rare: None,
+        };
+        entry.set_vital(vital);
+        entry
+    }
+
+    /// State, counts and times.
+    pub fn vital(&self) -> Vital {
+        match &self.heart {
+            Heart::Waiting { place, due_at } => fresh(self.fixed.max_attempts, *place, *due_at),
+            Heart::Claimed(vital) => **vital,
+        }
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        match &self.heart {
+            Heart::Waiting { place, .. } => State::Available(*place),
+            Heart::Claimed(vital) => vital.life.state,
+        }
+    }
+
+    /// Replaces state, counts and times.
+    pub fn set_vital(&mut self, vital: Vital) {
+        if let State::Available(place) = vital.life.state
+            && vital == fresh(self.fixed.max_attempts, place, vital.due_at)
+        {
+            self.heart = Heart::Waiting { place, due_at: vital.due_at };
+        } else if let Heart::Claimed(kept) = &mut self.heart {
+            **kept = vital;
+        } else {
+            self.heart = Heart::Claimed(Box::new(vital));
+        }
+    }
+
+    /// What changes seldom, made where it was not there.
+    pub fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Whether an operator deleted it.
+    pub fn is_deleted(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.deleted)
+    }
+}
+
+/// A job that was never claimed.
+pub fn fresh(max_attempts: u32, place: Place, due_at: Timestamp) -> Vital {
+    Vital { life: Life::new(max_attempts, 0, place), due_at, run: None, finished_at: None }
+}

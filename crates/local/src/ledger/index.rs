@@ -1,0 +1,155 @@
+//! Where a job is found: every index, kept in one place.
+
+use taskwright_core::{Place, State, StateName, Timestamp};
+use taskwright_store::Event;
+
+use super::Ledger;
+use super::counters::Slot;
+use super::entry::Entry;
+use super::lanes::second;
+use crate::change::{More, Seq, Vital};
+
+impl Ledger {
+    /// Puts a job that was not in memory into every index.
+    pub(super) fn enter(&mut self, seq: Seq, entry: Entry) {
+        let vital = entry.vital();
+        self.args_bytes += entry.fixed.args.len();
+        self.ids.insert(entry.fixed.id, seq);
+        self.jobs.insert(seq, entry);
+        self.link(seq, &vital);
+        self.announce(seq, &vital);
+    }
+
+    /// Changes a job that is in memory, and its place in every index.
+    pub(super) fn place(&mut self, seq: Seq, vital: Vital, more: Option<&More>) {
+        let Some(entry) = self.jobs.get_mut(&seq) else { return };
+        let old = entry.vital();
+        entry.set_vital(vital);
+        if let Some(more) = more {
+            entry.rare_mut().absorb(more);
+        }
+        self.unlink(seq, &old);
+        self.link(seq, &vital);
+        if old.life.state.name() != vital.life.state.name() {
+            self.announce(seq, &vital);
+            if vital.life.state.is_final() {
+                self.departing.push_back((self.position, seq));
+            } else if old.life.state.is_final()
+                && let Some(entry) = self.jobs.get_mut(&seq)
+            {
+                entry.rare_mut().undone_ends += 1;
+            }
+        }
+    }
+
+    fn link(&mut self, seq: Seq, vital: &Vital) {
+        let Some(entry) = self.jobs.get(&seq) else { return };
+        let lane_number = entry.fixed.lane;
+        let expires_at = entry.fixed.extras.as_ref().and_then(|extras| extras.expires_at);
+        let deadline = deadline(entry, vital);
+        let lane = self.lanes.get_mut(lane_number);
+        let queue_index = lane.queue_index;
+        match vital.life.state {
+            State::Available(Place::Ready(rank)) => {
+                let ready =
+                    if vital.life.is_suspect() { &mut lane.suspects } else { &mut lane.ready };
+                ready.insert((rank, seq));
+                let since = &mut self.lanes.queues[queue_index].ready_since;
+                *since.entry(second(vital.due_at)).or_insert(0) += 1;
+                self.became_ready = true;
+            }
+            State::Available(Place::Until(due_at)) => {
+                self.timer.insert((due_at, seq));
+            }
+            State::Running(_) => {
+                if let Some(worker) = vital.run.and_then(|run| self.workers.get_mut(run.worker)) {
+                    worker.held.insert(seq);
+                    worker.suspects += usize::from(vital.life.is_suspect());
+                }
+                if let Some(deadline) = deadline {
+                    self.deadlines.insert((deadline, seq));
+                }
+            }
+            _ => {}
+        }
+        if let Some(at) = expires_at
+            && can_expire(vital.life.state)
+        {
+            self.expiry.insert((at, seq));
+        }
+        self.lanes.queues[queue_index].counters.add(Slot::of(vital.life.state), 1);
+    }
+
+    fn unlink(&mut self, seq: Seq, vital: &Vital) {
+        let Some(entry) = self.jobs.get(&seq) else { return };
+        let expires_at = entry.fixed.extras.as_ref().and_then(|extras| extras.expires_at);
+        let deadline = deadline(entry, vital);
+        let lane = self.lanes.get_mut(entry.fixed.lane);
+        let queue_index = lane.queue_index;
+        match vital.life.state {
+            State::Available(Place::Ready(rank)) => {
+                let ready =
+                    if vital.life.is_suspect() { &mut lane.suspects } else { &mut lane.ready };
+                ready.remove(&(rank, seq));
+                let since = &mut self.lanes.queues[queue_index].ready_since;
+                if let Some(count) = since.get_mut(&second(vital.due_at)) {
+                    *count -= 1;
+                    if *count == 0 {
+                        since.remove(&second(vital.due_at));
+                    }
+                }
+            }
+            State::Available(Place::Until(due_at)) => {
+                self.timer.remove(&(due_at, seq));
+            }
+            State::Running(_) => {
+                if let Some(worker) = vital.run.and_then(|run| self.workers.get_mut(run.worker)) {
+                    worker.held.remove(&seq);
+                    worker.suspects -= usize::from(vital.life.is_suspect());
+                }
+                if let Some(deadline) = deadline {
+                    self.deadlines.remove(&(deadline, seq));
+                }
+            }
+            _ => {}
+        }
+        if let Some(at) = expires_at
+            && can_expire(vital.life.state)
+        {
+            self.expiry.remove(&(at, seq));
+        }
+        self.lanes.queues[queue_index].counters.subtract(Slot::of(vital.life.state), 1);
+    }
+
+    /// Counts jobs that ended and are no longer in memory.
+    pub(super) fn count_ended(&mut self, lane: u32, state: StateName, count: u64) {
+        let queue_index = self.lanes.get(lane).queue_index;
+        self.lanes.queues[queue_index].counters.add(Slot::State(state), count);
+    }
+
+    fn announce(&mut self, seq: Seq, vital: &Vital) {
+        if !self.is_heard {
+            return;
+        }
+        let Some(entry) = self.jobs.get(&seq) else { return };
+        let lane = self.lanes.get(entry.fixed.lane);
+        self.events.push(Event {
+            namespace: lane.namespace.clone(),
+            queue: lane.queue.clone(),
+            task: lane.task.clone(),
+            id: entry.fixed.id,
+            state: vital.life.state.name(),
+            attempt: vital.life.attempt,
+        });
+    }
+}
+
+fn can_expire(state: State) -> bool {
+    matches!(state, State::Blocked | State::Available(_))
+}
+
+/// When the running attempt has had its time.
+fn deadline(entry: &Entry, vital: &Vital) -> Option<Timestamp> {
+    let timeout = std::time::Duration::from_millis(entry.fixed.timeout_ms?);
+    Some(vital.run?.started_at.plus(timeout))
+}

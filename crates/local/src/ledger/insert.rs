@@ -1,0 +1,165 @@
+//! Taking in new jobs.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use taskwright_core::rank::{self, AGING_DEFAULT};
+use taskwright_core::{JobId, Life, NewJob, Place, StateName, Timestamp};
+use taskwright_store::{Insert, Inserted, Refusal, Result};
+
+use super::entry::Entry;
+use super::{Archive, Archived, Ledger};
+use crate::change::{Change, Fixed, LaneNumber, Seq, Vital};
+
+impl Ledger {
+    /// See `Store::insert`.
+    pub fn insert(&mut self, insert: Insert, archive: &mut dyn Archive) -> Result<Vec<Inserted>> {
+        if insert.partial {
+            return insert.jobs.into_iter().map(|job| self.insert_one(job, archive)).collect();
+        }
+        if let Some(refused) = self.refuse(&insert.jobs, archive)? {
+            return Ok(refused);
+        }
+        insert.jobs.into_iter().map(|job| self.insert_one(job, archive)).collect()
+    }
+
+    /// The answers where some job must be refused.
+    fn refuse(
+        &self,
+        jobs: &[NewJob],
+        archive: &mut dyn Archive,
+    ) -> Result<Option<Vec<Inserted>>> {
+        let mut refused: Option<Vec<Inserted>> = None;
+        let mut refuse = |index: usize, refusal| {
+            let answers = refused.get_or_insert_with(|| vec![Inserted::Skipped; jobs.len()]);
+            answers[index] = Inserted::Refused(refusal);
+        };
+        let mut new_lanes = HashSet::new();
+        let mut last_lane: Option<&NewJob> = None;
+        for (index, job) in jobs.iter().enumerate() {
+            if let Some(known) = self.known(job.id, archive)?
+                && known.fingerprint != job.fingerprint
+            {
+                refuse(index, Refusal::IdConflict(job.id));
+            }
+            if last_lane.is_none_or(|last| !same_lane(last, job)) {
+                if self.lanes.number(&job.namespace, &job.queue, &job.task).is_none()
+                    && new_lanes.insert((&job.namespace, &job.queue, &job.task))
+                    && let Err(refusal) = self.lanes.check_room(new_lanes.len())
+                {
+                    refuse(index, refusal);
+                }
+                last_lane = Some(job);
+            }
+        }
+        for index in twins_that_differ(jobs) {
+            refuse(index, Refusal::IdConflict(jobs[index].id));
+        }
+        Ok(refused)
+    }
+
+    fn insert_one(&mut self, job: NewJob, archive: &mut dyn Archive) -> Result<Inserted> {
+        if let Some(known) = self.known(job.id, archive)? {
+            return Ok(if known.fingerprint == job.fingerprint {
+                Inserted::Existing { seq: known.seq, state: known.state }
+            } else {
+                Inserted::Refused(Refusal::IdConflict(job.id))
+            });
+        }
+        let lane = match self.lane_or_new(&job) {
+            Ok(lane) => lane,
+            Err(refusal) => return Ok(Inserted::Refused(refusal)),
+        };
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let (fixed, vital) = self.admit(job, seq, lane);
+        self.changes.push(Change::Insert(Arc::clone(&fixed), vital));
+        self.enter(seq, Entry::new(fixed, vital));
+        Ok(Inserted::New { seq })
+    }
+
+    fn admit(&self, job: NewJob, seq: Seq, lane: LaneNumber) -> (Arc<Fixed>, Vital) {
+        let later = job.run_at.filter(|&run_at| run_at > self.now);
+        let due_at = later.unwrap_or(self.now);
+        let place = place_at(due_at, self.now, job.priority);
+        let waits_for = u32::try_from(job.extras.parents.len()).unwrap_or(u32::MAX);
+        let life = Life::new(job.max_attempts, waits_for, place);
+        let fixed = Fixed {
+            seq,
+            id: job.id,
+            lane,
+            priority: job.priority,
+            timeout_ms: job.timeout_ms,
+            created_at: self.now,
+            fingerprint: job.fingerprint,
+            max_attempts: life.max_attempts,
+            args: job.args,
+            extras: (!job.extras.is_empty()).then(|| Box::new(job.extras)),
+        };
+        (Arc::new(fixed), Vital { life, due_at, run: None, finished_at: None })
+    }
+
+    fn lane_or_new(&mut self, job: &NewJob) -> Result<LaneNumber, Refusal> {
+        if let Some(number) = self.lanes.number(&job.namespace, &job.queue, &job.task) {
+            return Ok(number);
+        }
+        self.lanes.check_room(1)?;
+        let lane = self.lanes.add(&job.namespace, &job.queue, &job.task);
+        let number = lane.number;
+        self.changes.push(Change::Lane(lane));
+        Ok(number)
+    }
+
+    fn known(&self, id: JobId, archive: &mut dyn Archive) -> Result<Option<Known>> {
+        if let Some(seq) = self.find_anywhere(id) {
+            let entry = &self.jobs[&seq];
+            let (fingerprint, state) = (entry.fixed.fingerprint, entry.state().name());
+            return Ok(Some(Known { seq, fingerprint, state }));
+        }
+        if !self.may_be_archived(id) {
+            return Ok(None);
+        }
+        Ok(archive.by_id(id)?.map(|archived| match archived {
+            Archived::Whole(job) => Known {
+                seq: job.0.seq,
+                fingerprint: job.0.fingerprint,
+                state: job.1.life.state.name(),
+            },
+            Archived::Gone { seq, fingerprint, state } => Known { seq, fingerprint, state },
+        }))
+    }
+}
+
+struct Known {
+    seq: Seq,
+    fingerprint: u64,
+    state: StateName,
+}
+
+/// Where a job that is due at `due_at` waits.
+pub(super) fn place_at(due_at: Timestamp, now: Timestamp, priority: i8) -> Place {
+    if due_at > now {
+        Place::Until(due_at)
+    } else {
+        Place::Ready(rank::fifo(due_at, priority, AGING_DEFAULT))
+    }
+}
+
+fn same_lane(a: &NewJob, b: &NewJob) -> bool {
+    a.task == b.task && a.queue == b.queue && a.namespace == b.namespace
+}
+
+/// Jobs whose id stands earlier in the call with another fingerprint.
+fn twins_that_differ(jobs: &[NewJob]) -> Vec<usize> {
+    if jobs.len() < 2 {
+        return Vec::new();
+    }
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|&index| (jobs[index].id, index));
+    let mut differ = Vec::new();
+    for twins in order.chunk_by(|&a, &b| jobs[a].id == jobs[b].id) {
+        let first = jobs[twins[0]].fingerprint;
+        differ.extend(twins.iter().copied().filter(|&index| jobs[index].fingerprint != first));
+    }
+    differ
+}

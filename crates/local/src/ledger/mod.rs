@@ -1,0 +1,290 @@
+//! The live state of a local store, in memory.
+//!
+//! One thread asks it one thing after another. It checks, decides through `core`, changes its
+//! state at once and notes what it did as [`Change`]s: the caller makes them durable before it
+//! lets anybody know. It reads no clock, file or randomness; the same commands at the same times
+//! with the same seeds give the same changes.
+
+mod claim;
+mod control;
+mod counters;
+mod entry;
+mod heartbeat;
+mod ids;
+mod index;
+mod insert;
+mod lanes;
+mod query;
+mod replay;
+mod report;
+mod seen;
+mod sweep;
+mod workers;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskwright_core::{JobId, Json, Name, StateName, Timestamp, Token};
+use taskwright_store::{Event, Result};
+
+pub use self::query::Found;
+pub use self::replay::{Loaded, LoadedJob};
+use self::entry::Entry;
+use self::ids::Ids;
+use self::lanes::Lanes;
+use self::seen::Seen;
+use self::workers::Workers;
+use crate::change::{Change, Fixed, More, Position, Seq, Vital};
+
+/// Bytes of args kept in memory for claims; args above that are read from the table.
+pub const ARGS_BYTES_KEPT: usize = 48 * 1024 * 1024;
+
+/// Where ended jobs are found again once the ledger has let them go.
+pub trait Archive {
+    /// What is known of a job by its id.
+    fn by_id(&mut self, id: JobId) -> Result<Option<Archived>>;
+    /// What is known of a job by its number.
+    fn by_seq(&mut self, seq: Seq) -> Result<Option<Archived>>;
+}
+
+/// What the archive knows of a job.
+#[derive(Clone, Debug)]
+pub enum Archived {
+    /// All of it, args included.
+    Whole(Box<(Fixed, Vital, More)>),
+    /// It was deleted, but its id is still remembered.
+    Gone {
+        /// Its number.
+        seq: Seq,
+        /// Its digest.
+        fingerprint: u64,
+        /// The state it ended in.
+        state: StateName,
+    },
+}
+
+/// The live state.
+#[derive(Debug)]
+pub struct Ledger {
+    epoch: u32,
+    now: Timestamp,
+    position: Position,
+    next_seq: Seq,
+    nonce: u64,
+    jobs: BTreeMap<Seq, Entry>,
+    ids: Ids,
+    lanes: Lanes,
+    workers: Workers,
+    /// Jobs on the timer, by when they are due.
+    timer: BTreeSet<(Timestamp, Seq)>,
+    /// Jobs that end as expired unless they start, by when.
+    expiry: BTreeSet<(Timestamp, Seq)>,
+    /// Running attempts with a timeout, by when it is over.
+    deadlines: BTreeSet<(Timestamp, Seq)>,
+    served: Duration,
+    swept_at: Option<Timestamp>,
+    /// Ended jobs, kept until the table has applied the position of their end.
+    departing: VecDeque<(Position, Seq)>,
+    /// The last job inserted at or before a position.
+    inserted: VecDeque<(Position, Seq)>,
+    args_bytes: usize,
+    args_evicted_to: Seq,
+    no_args: Json,
+    completed_ids: Seen,
+    other_ids: Seen,
+    changes: Vec<Change>,
+    events: Vec<Event>,
+    is_heard: bool,
+    /// Whether a job became ready since waiting claims were last served.
+    became_ready: bool,
+}
+
+/// What a ledger starts from.
+#[derive(Copy, Clone, Debug)]
+pub struct Start {
+    /// How often the store was opened, this time included.
+    pub epoch: u32,
+    /// The highest time the store has seen.
+    pub now: Timestamp,
+    /// The position of the last group.
+    pub position: Position,
+    /// The number that the next job gets.
+    pub next_seq: Seq,
+    /// Chance for the nonces of tokens.
+    pub seed: u64,
+}
+
+impl Ledger {
+    /// A ledger with no jobs.
+    pub fn new(start: Start) -> Self {
+        Ledger {
+            epoch: start.epoch,
+            now: start.now,
+            position: start.position,
+            next_seq: start.next_seq.max(1),
+            nonce: start.seed,
+            jobs: BTreeMap::new(),
+            ids: Ids::default(),
+            lanes: Lanes::default(),
+            workers: Workers::default(),
+            timer: BTreeSet::new(),
+            expiry: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            served: Duration::ZERO,
+            swept_at: None,
+            departing: VecDeque::new(),
+            inserted: VecDeque::new(),
+            args_bytes: 0,
+            args_evicted_to: 0,
+            no_args: Json::from_trusted(""),
+            completed_ids: Seen::default(),
+            other_ids: Seen::default(),
+            changes: Vec::new(),
+            events: Vec::new(),
+            is_heard: false,
+            became_ready: false,
+        }
+    }
+
+    /// The store's time: it never goes back.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// How often the store was opened.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Jobs in memory.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Bytes of args in memory.
+    pub fn args_bytes(&self) -> usize {
+        self.args_bytes
+    }
+
+    /// Begins the group that will get `position`; `wall` is what the clock says, `applied` how far
+    /// the table is, `is_heard` whether anybody listens for hints.
+    pub fn begin(&mut self, position: Position, wall: Timestamp, applied: Position, is_heard: bool) {
+        self.position = position;
+        self.now = self.now.max(wall);
+        self.is_heard = is_heard;
+        self.let_go(applied);
+    }
+
+    /// The changes and hints since `begin`, for the caller to make durable and to announce.
+    pub fn take_changes(&mut self) -> (Vec<Change>, Vec<Event>) {
+        if let Some(last) = self.next_seq.checked_sub(1)
+            && self.inserted.back().is_none_or(|&(_, seq)| seq < last)
+        {
+            self.inserted.push_back((self.position, last));
+        }
+        (std::mem::take(&mut self.changes), std::mem::take(&mut self.events))
+    }
+
+    /// Whether a job became ready since the last call.
+    pub fn take_became_ready(&mut self) -> bool {
+        std::mem::take(&mut self.became_ready)
+    }
+
+    /// The job with this id, where it is in memory. Jobs of other namespaces are not found.
+    fn find(&self, namespace: &Name, id: JobId) -> Option<Seq> {
+        let seq = self.find_anywhere(id)?;
+        (self.lanes.get(self.jobs[&seq].fixed.lane).namespace == *namespace).then_some(seq)
+    }
+
+    fn find_anywhere(&self, id: JobId) -> Option<Seq> {
+        self.ids.find(id, |seq| self.jobs.get(&seq).is_some_and(|entry| entry.fixed.id == id))
+    }
+
+    /// Whether the archive may know an id that is not in memory.
+    fn may_be_archived(&self, id: JobId) -> bool {
+        self.completed_ids.may_contain(id) || self.other_ids.may_contain(id)
+    }
+
+    fn next_nonce(&mut self) -> u64 {
+        // A Weyl sequence through SplitMix64's finaliser: distinct for 2^64 draws.
+        self.nonce = self.nonce.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.nonce;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A job is now so: changes it, its place in every index and the counts, and notes the change.
+    fn set(&mut self, seq: Seq, vital: Vital, more: Option<Box<More>>) {
+        self.place(seq, vital, more.as_deref());
+        self.changes.push(Change::Update(crate::change::Update { seq, vital, more }));
+    }
+
+    /// Lets go of ended jobs and, where memory is short, of args that the table has.
+    fn let_go(&mut self, applied: Position) {
+        while let Some(&(position, seq)) = self.departing.front() {
+            if position > applied {
+                break;
+            }
+            self.departing.pop_front();
+            self.depart(seq);
+        }
+        let mut last_applied = None;
+        while let Some(&(position, seq)) = self.inserted.front() {
+            if position > applied {
+                break;
+            }
+            last_applied = Some(seq);
+            if self.inserted.len() == 1 || self.inserted[1].0 > applied {
+                break;
+            }
+            self.inserted.pop_front();
+        }
+        if let Some(last) = last_applied {
+            self.evict_args(last);
+        }
+    }
+
+    fn depart(&mut self, seq: Seq) {
+        let Some(entry) = self.jobs.get_mut(&seq) else { return };
+        if let Some(rare) = &mut entry.rare
+            && rare.undone_ends > 0
+        {
+            rare.undone_ends -= 1;
+            return;
+        }
+        let state = entry.state().name();
+        let Some(entry) = self.jobs.remove(&seq) else { return };
+        self.args_bytes -= entry.fixed.args.len();
+        self.ids.remove(entry.fixed.id, seq);
+        match state {
+            StateName::Completed => self.completed_ids.insert(entry.fixed.id),
+            _ => self.other_ids.insert(entry.fixed.id),
+        }
+    }
+
+    fn evict_args(&mut self, last_applied: Seq) {
+        if self.args_bytes <= ARGS_BYTES_KEPT {
+            return;
+        }
+        let mut seq = self.args_evicted_to;
+        for (&next, entry) in self.jobs.range_mut(seq + 1..=last_applied) {
+            seq = next;
+            // The table's thread may still hold the job for a moment: then it keeps its args.
+            if let Some(fixed) = Arc::get_mut(&mut entry.fixed) {
+                self.args_bytes -= fixed.args.len();
+                fixed.args = self.no_args.clone();
+            }
+            if self.args_bytes <= ARGS_BYTES_KEPT {
+                break;
+            }
+        }
+        self.args_evicted_to = seq;
+    }
+
+    /// The fence of the attempt that a job runs.
+    fn token_of(&self, seq: Seq) -> Option<Token> {
+        self.jobs.get(&seq)?.vital().life.token()
+    }
+}

@@ -1,0 +1,235 @@
+//! Coming back: from the table's rows, then from the groups that the table had not applied.
+
+use std::sync::Arc;
+
+use taskwright_core::{Name, StateName, WorkerId};
+use taskwright_store::{Error, ErrorKind, Result, WorkerInfo};
+
+use super::counters::Slot;
+use super::entry::Entry;
+use super::workers::Worker;
+use super::{Archive, Archived, Ledger};
+use crate::change::{
+    Change, Fixed, Lane, LaneNumber, More, Position, QueueSettings, Update, Vital, WorkerFact,
+};
+
+/// What the table hands over before its live jobs.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// All lanes, by number.
+    pub lanes: Vec<Lane>,
+    /// The settings of queues.
+    pub queues: Vec<QueueSettings>,
+    /// Workers that hold jobs or were seen lately.
+    pub workers: Vec<WorkerFact>,
+    /// Jobs that ended and are kept.
+    pub ended: Vec<(LaneNumber, StateName, u64)>,
+}
+
+/// A live job as the table hands it over. Its args may be left out (empty).
+#[derive(Clone, Debug)]
+pub struct LoadedJob {
+    /// What never changes.
+    pub fixed: Fixed,
+    /// What changes with every step.
+    pub vital: Vital,
+    /// What changes seldom.
+    pub more: Option<Box<More>>,
+    /// Whether the table keeps ended attempts of it.
+    pub has_attempts: bool,
+}
+
+impl Ledger {
+    /// Takes over lanes, settings, workers and counts.
+    pub fn load(&mut self, loaded: Loaded) -> Result<()> {
+        for lane in &loaded.lanes {
+            self.replay_lane(lane)?;
+        }
+        for queue in &loaded.queues {
+            self.replay_queue(queue)?;
+        }
+        for worker in &loaded.workers {
+            self.replay_worker(worker)?;
+        }
+        for (lane, state, count) in loaded.ended {
+            self.count_ended(lane, state, count);
+        }
+        Ok(())
+    }
+
+    /// Takes over a live job.
+    pub fn load_job(&mut self, job: LoadedJob) {
+        let seq = job.fixed.seq;
+        self.note_claim(&job.vital);
+        let mut entry = Entry::new(Arc::new(job.fixed), job.vital);
+        if let Some(more) = &job.more {
+            entry.rare_mut().absorb(more);
+        }
+        if job.has_attempts {
+            entry.rare_mut().has_attempts = true;
+        }
+        self.enter(seq, entry);
+        self.next_seq = self.next_seq.max(seq + 1);
+    }
+
+    /// Remembers that the table knows the id of an ended job.
+    pub fn load_ended_id(&mut self, id: taskwright_core::JobId, state: StateName) {
+        match state {
+            StateName::Completed => self.completed_ids.insert(id),
+            _ => self.other_ids.insert(id),
+        }
+    }
+
+    /// Sets again what a group of the journal says.
+    pub fn replay(
+        &mut self,
+        position: Position,
+        now: taskwright_core::Timestamp,
+        changes: &[Change],
+        archive: &mut dyn Archive,
+    ) -> Result<()> {
+        self.position = position;
+        self.now = self.now.max(now);
+        for change in changes {
+            match change {
+                Change::Insert(fixed, vital) => {
+                    self.next_seq = self.next_seq.max(fixed.seq + 1);
+                    self.enter(fixed.seq, Entry::new(Arc::clone(fixed), *vital));
+                }
+                Change::Update(update) => self.replay_update(update, archive)?,
+                Change::Delete(seq) => {
+                    self.replay_recall(*seq, archive)?;
+                    self.forget(*seq);
+                }
+                Change::Lane(lane) => self.replay_lane(lane)?,
+                Change::Queue(queue) => self.replay_queue(queue)?,
+                Change::Worker(worker) => self.replay_worker(worker)?,
+                Change::Audit(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins service: every lease is granted afresh, but those of workers that lived in the
+    /// process that had the store open end.
+    pub fn resume(&mut self) {
+        let numbers: Vec<_> = self.workers.iter().map(|(n, w)| (n, w.in_process)).collect();
+        for (number, in_process) in numbers {
+            if in_process {
+                let why = "the process it lived in ended";
+                self.end_lease(number, why, &mut usize::MAX.clone());
+                self.workers.remove(number);
+            } else {
+                let lease_end = self.served + taskwright_core::limits::LEASE;
+                if let Some(worker) = self.workers.get_mut(number) {
+                    worker.lease_end = lease_end;
+                }
+            }
+        }
+    }
+
+    fn replay_update(&mut self, update: &Update, archive: &mut dyn Archive) -> Result<()> {
+        self.replay_recall(update.seq, archive)?;
+        self.note_claim(&update.vital);
+        self.place(update.seq, update.vital, update.more.as_deref());
+        Ok(())
+    }
+
+    /// Makes sure that a job which a change speaks of is in memory.
+    fn replay_recall(&mut self, seq: u64, archive: &mut dyn Archive) -> Result<()> {
+        if self.jobs.contains_key(&seq) {
+            return Ok(());
+        }
+        match archive.by_seq(seq)? {
+            Some(Archived::Whole(job)) => {
+                self.bring_back(*job);
+                Ok(())
+            }
+            _ => Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "the journal changes job number {seq} at position {}, but neither it nor the \
+                     table knows that job; run `taskwright fsck`",
+                    self.position
+                ),
+            )),
+        }
+    }
+
+    fn note_claim(&mut self, vital: &Vital) {
+        if let (Some(_), Some(run)) = (vital.life.token(), vital.run)
+            && let Some(worker) = self.workers.get_mut(run.worker)
+        {
+            worker.last_claim = worker.last_claim.max(run.claim);
+        }
+    }
+
+    fn replay_lane(&mut self, lane: &Lane) -> Result<()> {
+        if (lane.number as usize) < self.lanes.count() {
+            return Ok(());
+        }
+        let (namespace, queue, task) =
+            (name(&lane.namespace)?, name(&lane.queue)?, name(&lane.task)?);
+        let made = self.lanes.add(&namespace, &queue, &task);
+        if made.number != lane.number {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "lane {} is missing before lane {} ({}/{}); run `taskwright fsck`",
+                    made.number, lane.number, lane.queue, lane.task
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn replay_queue(&mut self, settings: &QueueSettings) -> Result<()> {
+        let index =
+            self.lanes.queue_or_new(&name(&settings.namespace)?, &name(&settings.queue)?);
+        self.lanes.queues[index].paused = settings.paused;
+        Ok(())
+    }
+
+    fn replay_worker(&mut self, fact: &WorkerFact) -> Result<()> {
+        if self.workers.get(fact.number).is_some() {
+            return Ok(());
+        }
+        self.workers.insert(
+            fact.number,
+            Worker {
+                id: fact.id,
+                namespace: name(&fact.namespace)?,
+                info: WorkerInfo::default(),
+                first_seen_at: fact.first_seen_at,
+                last_seen_at: self.now,
+                lease_end: self.served,
+                last_claim: 0,
+                held: Default::default(),
+                suspects: 0,
+                in_process: fact.in_process,
+            },
+        );
+        Ok(())
+    }
+
+    /// Takes pruned jobs off the counts and, of `remembered` ids that the table still knows, keeps
+    /// at least those in mind.
+    pub fn pruned(&mut self, pruned: &[(LaneNumber, StateName, u64)], remembered: u64) {
+        for &(lane, state, count) in pruned {
+            let queue_index = self.lanes.get(lane).queue_index;
+            self.lanes.queues[queue_index].counters.subtract(Slot::State(state), count);
+        }
+        self.completed_ids.keep_newest(usize::try_from(remembered).unwrap_or(usize::MAX));
+    }
+
+    /// The id of a worker by its number.
+    pub fn worker_id(&self, number: crate::change::WorkerNumber) -> Option<WorkerId> {
+        self.workers.get(number).map(|worker| worker.id)
+    }
+}
+
+fn name(text: &str) -> Result<Name> {
+    Name::new(text).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, format!("the store names something wrongly: {error}"))
+    })
+}

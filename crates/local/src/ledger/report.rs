@@ -1,0 +1,230 @@
+//! Taking note of how attempts went.
+
+use std::sync::Arc;
+
+use taskwright_core::lifecycle::{Event, Refused, step};
+use taskwright_core::{AttemptRecord, JobError, RetryPolicy, State, Timestamp, Token, Verdict};
+use taskwright_store::{Outcome, Report, Reported, Result, Retry};
+
+use super::insert::place_at;
+use super::{Archive, Archived, Ledger};
+use crate::change::{More, Seq, Vital};
+
+impl Ledger {
+    /// See `Store::report`.
+    pub fn report(
+        &mut self,
+        reports: Vec<Report>,
+        archive: &mut dyn Archive,
+    ) -> Result<Vec<Reported>> {
+        reports.into_iter().map(|report| self.report_one(report, archive)).collect()
+    }
+
+    fn report_one(&mut self, report: Report, archive: &mut dyn Archive) -> Result<Reported> {
+        let Some(seq) = self.find(&report.namespace, report.id) else {
+            return self.report_of_archived(&report, archive);
+        };
+        if self.jobs[&seq].is_deleted() {
+            return Ok(Reported::Unknown);
+        }
+        Ok(match report.outcome {
+            Outcome::Completed { result } => self.complete(seq, report.token, result),
+            Outcome::Failed { error, retry } => self.fail(seq, report.token, error, retry),
+            Outcome::TimedOut => self.time_out(seq, report.token),
+            Outcome::Snoozed { delay } => {
+                let due_at = self.now.plus(delay);
+                let place = place_at(due_at, self.now, self.jobs[&seq].fixed.priority);
+                let event = Event::Snoozed { token: report.token, place };
+                self.end_attempt(seq, &event, Some(due_at), None)
+            }
+            Outcome::Released => self.release(seq, report.token),
+            Outcome::Cancelled { reason } => self.stop(seq, report.token, reason),
+            Outcome::Checkpoint { value } => {
+                if self.token_of(seq) != Some(report.token) {
+                    return Ok(Reported::Stale);
+                }
+                let more = More { checkpoint: Some(value), ..More::default() };
+                let vital = self.jobs[&seq].vital();
+                self.set(seq, vital, Some(Box::new(more)));
+                Reported::Applied { state: vital.life.state.name() }
+            }
+        })
+    }
+
+    fn complete(
+        &mut self,
+        seq: Seq,
+        token: Token,
+        result: Option<taskwright_core::Json>,
+    ) -> Reported {
+        let vital = self.jobs[&seq].vital();
+        match step(&vital.life, &Event::Completed { token }) {
+            Err(refused) => refusal(refused),
+            Ok(life) => {
+                let more = result
+                    .map(|result| Box::new(More { result: Some(result), ..More::default() }));
+                self.set(seq, Vital { life, finished_at: Some(self.now), ..vital }, more);
+                Reported::Applied { state: life.state.name() }
+            }
+        }
+    }
+
+    fn fail(&mut self, seq: Seq, token: Token, error: JobError, retry: Retry) -> Reported {
+        let due_at = match retry {
+            Retry::ByPolicy => Some(self.retry_at(seq)),
+            Retry::After(wait) => Some(self.now.plus(wait)),
+            Retry::Never => None,
+        };
+        let priority = self.jobs[&seq].fixed.priority;
+        let next = due_at.map(|due_at| place_at(due_at, self.now, priority));
+        self.end_attempt(seq, &Event::Failed { token, next }, due_at, Some(error))
+    }
+
+    /// Ends an attempt that ran longer than its timeout.
+    pub(super) fn time_out(&mut self, seq: Seq, token: Token) -> Reported {
+        let due_at = self.retry_at(seq);
+        let fixed = &self.jobs[&seq].fixed;
+        let next = place_at(due_at, self.now, fixed.priority);
+        let limit_ms = fixed.timeout_ms.unwrap_or(0);
+        let error = JobError::new("timeout", &format!("ran longer than its timeout of {limit_ms} ms"));
+        self.end_attempt(seq, &Event::TimedOut { token, next }, Some(due_at), Some(error))
+    }
+
+    /// Gives an attempt back unspent.
+    pub(super) fn release(&mut self, seq: Seq, token: Token) -> Reported {
+        let place = self.place_again(seq);
+        self.end_attempt(seq, &Event::Released { token, place }, None, None)
+    }
+
+    /// Ends an attempt whose worker was lost.
+    pub(super) fn lapse(&mut self, seq: Seq, token: Token, error: JobError) -> Reported {
+        let place = self.place_again(seq);
+        self.end_attempt(seq, &Event::Lapsed { token, place }, None, Some(error))
+    }
+
+    /// Ends a job whose attempt asks not to be run again.
+    fn stop(&mut self, seq: Seq, token: Token, reason: Arc<str>) -> Reported {
+        let vital = self.jobs[&seq].vital();
+        let wanted = match vital.life.token() {
+            Some(current) if current == token => step(&vital.life, &Event::Cancel).ok(),
+            _ => None,
+        };
+        let life = wanted.unwrap_or(vital.life);
+        let place = self.place_again(seq);
+        match step(&life, &Event::Released { token, place }) {
+            Err(refused) => refusal(refused),
+            Ok(life) => {
+                let more = More {
+                    cancel_reason: Some(reason),
+                    attempt: self.attempt_record(&vital, Verdict::Released, None),
+                    ..More::default()
+                };
+                let finished_at = life.state.is_final().then_some(self.now);
+                self.set(seq, Vital { life, finished_at, ..vital }, Some(Box::new(more)));
+                Reported::Applied { state: life.state.name() }
+            }
+        }
+    }
+
+    /// Applies an event that ends an attempt without completing the job.
+    fn end_attempt(
+        &mut self,
+        seq: Seq,
+        event: &Event,
+        due_at: Option<Timestamp>,
+        error: Option<JobError>,
+    ) -> Reported {
+        let vital = self.jobs[&seq].vital();
+        let life = match step(&vital.life, event) {
+            Err(refused) => return refusal(refused),
+            Ok(life) => life,
+        };
+        let verdict = life.last.map_or(Verdict::Failed, |(_, verdict)| verdict);
+        let more = More {
+            attempt: self.attempt_record(&vital, verdict, error.clone()),
+            error,
+            ..More::default()
+        };
+        let is_over = life.state.is_final();
+        let vital = Vital {
+            life,
+            due_at: if is_over { vital.due_at } else { due_at.unwrap_or(vital.due_at) },
+            finished_at: is_over.then_some(self.now),
+            ..vital
+        };
+        self.set(seq, vital, Some(Box::new(more)));
+        Reported::Applied { state: life.state.name() }
+    }
+
+    fn attempt_record(
+        &self,
+        vital: &Vital,
+        verdict: Verdict,
+        error: Option<JobError>,
+    ) -> Option<AttemptRecord> {
+        let run = vital.run?;
+        Some(AttemptRecord {
+            attempt: vital.life.attempt,
+            worker: self.workers.get(run.worker)?.id,
+            started_at: run.started_at,
+            ended_at: self.now,
+            verdict,
+            error,
+        })
+    }
+
+    /// Where a job that is given back waits: its old rank, so that it is not behind those that came later.
+    pub(super) fn place_again(&self, seq: Seq) -> taskwright_core::Place {
+        let entry = &self.jobs[&seq];
+        place_at(entry.vital().due_at.min(self.now), self.now, entry.fixed.priority)
+    }
+
+    fn retry_at(&self, seq: Seq) -> Timestamp {
+        let entry = &self.jobs[&seq];
+        let life = entry.vital().life;
+        let chance = taskwright_core::retry::seed(entry.fixed.id, life.attempt);
+        let policy = entry.fixed.extras.as_ref().and_then(|extras| extras.retry.as_ref());
+        let wait = policy.unwrap_or(&DEFAULT_RETRY).delay(life.failures + 1, chance);
+        self.now.plus(wait)
+    }
+
+    fn report_of_archived(
+        &self,
+        report: &Report,
+        archive: &mut dyn Archive,
+    ) -> Result<Reported> {
+        if !self.may_be_archived(report.id) || self.find_anywhere(report.id).is_some() {
+            return Ok(Reported::Unknown);
+        }
+        Ok(match archive.by_id(report.id)? {
+            Some(Archived::Whole(job))
+                if self.lanes.get(job.0.lane).namespace == report.namespace =>
+            {
+                match (job.1.life.last, report.outcome.verdict()) {
+                    (Some(last), Some(verdict)) if last == (report.token, verdict) => {
+                        Reported::Already
+                    }
+                    _ => Reported::Stale,
+                }
+            }
+            _ => Reported::Unknown,
+        })
+    }
+}
+
+const DEFAULT_RETRY: RetryPolicy = RetryPolicy::DEFAULT;
+
+fn refusal(refused: Refused) -> Reported {
+    match refused {
+        Refused::Already(_) => Reported::Already,
+        Refused::Stale | Refused::Impossible(_) => Reported::Stale,
+    }
+}
+
+/// Whether the attempt of this state may be ended by anybody but its worker.
+pub(super) fn running_token(state: State) -> Option<Token> {
+    match state {
+        State::Running(token) => Some(token),
+        _ => None,
+    }
+}

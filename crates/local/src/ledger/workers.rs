@@ -1,0 +1,86 @@
+//! Workers: who holds what, and until when.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use taskwright_core::{Name, Timestamp, WorkerId};
+use taskwright_store::WorkerInfo;
+
+use crate::change::{Seq, WorkerNumber};
+
+/// A worker and what it holds.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its id.
+    pub id: WorkerId,
+    /// The tenant.
+    pub namespace: Name,
+    /// What it says of itself.
+    pub info: WorkerInfo,
+    /// When it was first seen.
+    pub first_seen_at: Timestamp,
+    /// When it was last heard of.
+    pub last_seen_at: Timestamp,
+    /// Its lease ends when the store has served so much time.
+    pub lease_end: Duration,
+    /// The number of its last claim that gave jobs.
+    pub last_claim: u64,
+    /// What it runs.
+    pub held: BTreeSet<Seq>,
+    /// How many of those are suspects.
+    pub suspects: usize,
+    /// Whether it lives in the process that has the store open.
+    pub in_process: bool,
+}
+
+/// All workers that are known.
+#[derive(Debug, Default)]
+pub struct Workers {
+    workers: FxHashMap<WorkerNumber, Worker>,
+    numbers: FxHashMap<WorkerId, WorkerNumber>,
+    next: WorkerNumber,
+}
+
+impl Workers {
+    /// The number of a worker.
+    pub fn number(&self, id: WorkerId) -> Option<WorkerNumber> {
+        self.numbers.get(&id).copied()
+    }
+
+    /// A worker.
+    pub fn get(&self, number: WorkerNumber) -> Option<&Worker> {
+        self.workers.get(&number)
+    }
+
+    /// A worker, to change.
+    pub fn get_mut(&mut self, number: WorkerNumber) -> Option<&mut Worker> {
+        self.workers.get_mut(&number)
+    }
+
+    /// The number that the next new worker gets.
+    pub fn next_number(&self) -> WorkerNumber {
+        self.next
+    }
+
+    /// Adds a worker.
+    pub fn insert(&mut self, number: WorkerNumber, worker: Worker) {
+        self.next = self.next.max(number + 1);
+        self.numbers.insert(worker.id, number);
+        self.workers.insert(number, worker);
+    }
+
+    /// Forgets a worker.
+    pub fn remove(&mut self, number: WorkerNumber) {
+        if let Some(worker) = self.workers.remove(&number) {
+            self.numbers.remove(&worker.id);
+        }
+    }
+
+    /// All of them, by number, so that every run of the same commands does the same.
+    pub fn iter(&self) -> impl Iterator<Item = (WorkerNumber, &Worker)> {
+        let mut numbers: Vec<_> = self.workers.keys().copied().collect();
+        numbers.sort_unstable();
+        numbers.into_iter().filter_map(|number| Some((number, self.workers.get(&number)?)))
+    }
+}
