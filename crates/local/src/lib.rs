@@ -7,5 +7,8 @@
 //! ```
 
 pub mod change;
+pub mod codec;
 pub mod disk;
 pub mod ledger;
+#[cfg(any(test, feature = "testing"))]
+pub mod sim;

@@ -1,0 +1,7 @@
+//! What tests and the simulator put in place of the world: chance, a disk that can crash, samples.
+
+mod random;
+mod samples;
+
+pub use random::Random;
+pub use samples::Samples;
