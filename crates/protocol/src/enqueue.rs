@@ -1,0 +1,333 @@
+//! Jobs to write, and what became of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use taskwright_core::{JobId, Json, Name, RetryPolicy, StateName};
+use taskwright_engine::{Enqueued, JobRequest, Result, Start};
+use taskwright_store::Refusal;
+
+use crate::instant::Instant;
+use crate::read::{At, Names, Object, Parsed, Payload, Text, invalid, read};
+use crate::write;
+
+/// An enqueue as it arrives.
+pub(crate) struct Enqueue {
+    pub jobs: Vec<JobRequest>,
+    pub partial: bool,
+    pub reply: Reply,
+}
+
+/// How much a reply tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// One object for each job.
+    #[default]
+    Full,
+    /// How many jobs are new, and one object for each that is not: for a client that made the ids.
+    Summary,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    namespace: Option<Text<'a>>,
+    jobs: Vec<Object<JobFields<'a>>>,
+    #[serde(default)]
+    partial: bool,
+    #[serde(default)]
+    reply: Reply,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobFields<'a> {
+    id: Option<Parsed<JobId>>,
+    #[serde(borrow)]
+    namespace: Option<Text<'a>>,
+    task: Text<'a>,
+    queue: Option<Text<'a>>,
+    #[serde(borrow)]
+    args: Option<Payload<'a>>,
+    #[serde(default)]
+    priority: i8,
+    run_at: Option<Parsed<Instant>>,
+    delay_ms: Option<u64>,
+    max_attempts: Option<u32>,
+    timeout_ms: Option<u64>,
+    retry: Option<RetryFields>,
+    expires_at: Option<Parsed<Instant>>,
+    #[serde(default)]
+    tags: Vec<Text<'a>>,
+    trace: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum RetryFields {
+    Exponential { base_ms: u64, max_ms: u64 },
+    Fixed { delay_ms: u64 },
+    List { delays_ms: Vec<u64> },
+}
+
+impl From<RetryFields> for RetryPolicy {
+    fn from(fields: RetryFields) -> Self {
+        match fields {
+            RetryFields::Exponential { base_ms, max_ms } => {
+                RetryPolicy::Exponential { base_ms, max_ms }
+            }
+            RetryFields::Fixed { delay_ms } => RetryPolicy::Fixed { delay_ms },
+            RetryFields::List { delays_ms } => RetryPolicy::List { delays_ms },
+        }
+    }
+}
+
+/// Reads `{"jobs": […]}`, or the fields of a single job.
+pub(crate) fn decode(body: &[u8]) -> Result<Enqueue> {
+    let batch = match read::<Batch<'_>>("enqueue request", body) {
+        Ok(batch) => batch,
+        Err(_) if is_single(body) => {
+            let job = read::<JobFields<'_>>("enqueue request", body)?;
+            let jobs = vec![Object(job)];
+            Batch { namespace: None, jobs, partial: false, reply: Reply::Full }
+        }
+        Err(error) => return Err(error),
+    };
+    let mut names = Names::default();
+    let namespace = match &batch.namespace {
+        Some(text) => names.name(&text.0).map_err(|cause| invalid("namespace", cause))?,
+        None => Name::default_name(),
+    };
+    let default_queue = Name::default_name();
+    let jobs = batch.jobs.into_iter().enumerate().map(|(item, Object(fields))| {
+        let at = At { list: "jobs", item };
+        job_request(fields, at, &namespace, &default_queue, &mut names)
+    });
+    let jobs = jobs.collect::<Result<_>>()?;
+    Ok(Enqueue { jobs, partial: batch.partial, reply: batch.reply })
+}
+
+fn is_single(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Probe {
+        jobs: Option<serde::de::IgnoredAny>,
+        task: Option<serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice(body)
+        .is_ok_and(|probe: Probe| probe.jobs.is_none() && probe.task.is_some())
+}
+
+fn job_request(
+    fields: JobFields<'_>,
+    at: At,
+    namespace: &Name,
+    default_queue: &Name,
+    names: &mut Names,
+) -> Result<JobRequest> {
+    let mut name =
+        |field, text: &Text<'_>| names.name(&text.0).map_err(|cause| at.invalid(field, cause));
+    let start = match (fields.run_at, fields.delay_ms) {
+        (None, None) => Start::Now,
+        (Some(run_at), None) => Start::At(run_at.0.0),
+        (None, Some(delay_ms)) => Start::After(Duration::from_millis(delay_ms)),
+        (Some(_), Some(_)) => {
+            return Err(at.invalid("delay_ms", "run_at is given as well; give one of them"));
+        }
+    };
+    Ok(JobRequest {
+        id: fields.id.map(|id| id.0),
+        namespace: match &fields.namespace {
+            Some(text) => name("namespace", text)?,
+            None => namespace.clone(),
+        },
+        task: name("task", &fields.task)?,
+        queue: match &fields.queue {
+            Some(text) => name("queue", text)?,
+            None => default_queue.clone(),
+        },
+        args: match &fields.args {
+            Some(args) => args.checked("args").map_err(|cause| at.over("args", &cause))?,
+            None => Json::null(),
+        },
+        priority: fields.priority,
+        start,
+        max_attempts: fields.max_attempts,
+        timeout: fields.timeout_ms.map(Duration::from_millis),
+        retry: fields.retry.map(RetryPolicy::from),
+        expires_at: fields.expires_at.map(|instant| instant.0.0),
+        tags: fields.tags.iter().map(|tag| Arc::from(&*tag.0)).collect(),
+        trace: fields.trace.map(|trace| Arc::from(&*trace.0)),
+    })
+}
+
+/// Writes an enqueue request that asks for a summary, so every job needs its id.
+pub(crate) fn encode(jobs: &[JobRequest], partial: bool) -> Vec<u8> {
+    let payload: usize = jobs.iter().map(|job| job.args.len()).sum();
+    write::object(payload + 160 * jobs.len() + 64, |request| {
+        request.word("reply", "summary");
+        if partial {
+            request.flag("partial", true);
+        }
+        request.list("jobs", jobs, write_job);
+    })
+}
+
+fn write_job(job: &JobRequest, object: &mut write::Object<'_>) {
+    if let Some(id) = job.id {
+        object.id("id", id);
+    }
+    if job.namespace.as_str() != "default" {
+        object.name("namespace", &job.namespace);
+    }
+    object.name("task", &job.task);
+    object.name("queue", &job.queue);
+    object.json("args", &job.args);
+    if job.priority != 0 {
+        object.signed("priority", i64::from(job.priority));
+    }
+    match job.start {
+        Start::Now => {}
+        Start::After(delay) => object.millis("delay_ms", delay),
+        Start::At(run_at) => object.instant("run_at", run_at),
+    }
+    if let Some(max_attempts) = job.max_attempts {
+        object.number("max_attempts", u64::from(max_attempts));
+    }
+    if let Some(timeout) = job.timeout {
+        object.millis("timeout_ms", timeout);
+    }
+    if let Some(retry) = &job.retry {
+        write_retry(retry, object);
+    }
+    if let Some(expires_at) = job.expires_at {
+        object.instant("expires_at", expires_at);
+    }
+    if !job.tags.is_empty() {
+        object.texts("tags", &job.tags);
+    }
+    if let Some(trace) = &job.trace {
+        object.text("trace", trace);
+    }
+}
+
+pub(crate) fn write_retry(retry: &RetryPolicy, object: &mut write::Object<'_>) {
+    object.object("retry", |fields| match retry {
+        RetryPolicy::Exponential { base_ms, max_ms } => {
+            fields.word("kind", "exponential");
+            fields.number("base_ms", *base_ms);
+            fields.number("max_ms", *max_ms);
+        }
+        RetryPolicy::Fixed { delay_ms } => {
+            fields.word("kind", "fixed");
+            fields.number("delay_ms", *delay_ms);
+        }
+        RetryPolicy::List { delays_ms } => {
+            fields.word("kind", "list");
+            fields.numbers("delays_ms", delays_ms);
+        }
+    });
+}
+
+/// Writes what became of each job.
+pub(crate) fn encode_reply(enqueued: &[Enqueued], reply: Reply) -> Vec<u8> {
+    match reply {
+        Reply::Full => write::object(64 * enqueued.len() + 16, |object| {
+            object.list("jobs", enqueued, write_enqueued);
+        }),
+        Reply::Summary => write::object(128, |object| {
+            let is_new = |job: &Enqueued| matches!(job, Enqueued::New { .. });
+            object.number("new", enqueued.iter().filter(|job| is_new(job)).count() as u64);
+            let exceptions = enqueued.iter().enumerate().filter(|(_, job)| !is_new(job));
+            object.list("exceptions", exceptions, |(item, job), object| {
+                object.number("item", item as u64);
+                write_enqueued(job, object);
+            });
+        }),
+    }
+}
+
+fn write_enqueued(enqueued: &Enqueued, object: &mut write::Object<'_>) {
+    match enqueued {
+        Enqueued::New { id } => {
+            object.id("id", *id);
+            object.flag("new", true);
+        }
+        Enqueued::Existing { id, state } => {
+            object.id("id", *id);
+            object.flag("new", false);
+            object.word("state", state.as_str());
+        }
+        Enqueued::Refused(refusal) => object.object("refused", |fields| {
+            let (code, sizes) = match refusal {
+                Refusal::IdConflict(_) => ("conflict", None),
+                Refusal::LanesFull { max } => ("lanes_full", Some((None, *max as u64))),
+                Refusal::StoreFull { used, max } => ("store_full", Some((Some(*used), *max))),
+            };
+            fields.word("code", code);
+            fields.text("detail", &refusal.to_string());
+            if let Refusal::IdConflict(id) = refusal {
+                fields.id("id", *id);
+            }
+            if let Some((used, max)) = sizes {
+                if let Some(used) = used {
+                    fields.number("used", used);
+                }
+                fields.number("max", max);
+            }
+        }),
+    }
+}
+
+#[derive(Deserialize)]
+struct Summary<'a> {
+    #[serde(borrow)]
+    exceptions: Vec<Exception<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Exception<'a> {
+    item: usize,
+    state: Option<Parsed<StateName>>,
+    #[serde(borrow)]
+    refused: Option<RefusedFields<'a>>,
+}
+
+#[derive(Deserialize)]
+struct RefusedFields<'a> {
+    #[serde(borrow)]
+    code: Text<'a>,
+    used: Option<u64>,
+    max: Option<u64>,
+}
+
+/// Reads the summary that answers an enqueue of jobs with these ids.
+pub(crate) fn decode_summary(body: &[u8], ids: &[JobId]) -> Result<Vec<Enqueued>> {
+    let summary: Summary<'_> = read("enqueue reply", body)?;
+    let mut enqueued: Vec<_> = ids.iter().map(|&id| Enqueued::New { id }).collect();
+    for exception in summary.exceptions {
+        let Some(place) = enqueued.get_mut(exception.item) else {
+            return Err(invalid("exceptions", "the reply names a job that was not sent"));
+        };
+        let id = ids[exception.item];
+        *place = match (exception.state, exception.refused) {
+            (Some(state), _) => Enqueued::Existing { id, state: state.0 },
+            (None, Some(refused)) => Enqueued::Refused(refused.into_refusal(id)),
+            (None, None) => Enqueued::New { id },
+        };
+    }
+    Ok(enqueued)
+}
+
+impl RefusedFields<'_> {
+    fn into_refusal(self, id: JobId) -> Refusal {
+        let max = self.max.unwrap_or(0);
+        match &*self.code.0 {
+            "lanes_full" => Refusal::LanesFull { max: usize::try_from(max).unwrap_or(usize::MAX) },
+            "store_full" => Refusal::StoreFull { used: self.used.unwrap_or(0), max },
+            _ => Refusal::IdConflict(id),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Answering requests: read, ask the API, write. No rules live here.
+
+use std::time::Duration;
+
+use taskwright_core::{JobId, Name};
+use taskwright_engine::{Api, Error, ErrorCode, Result};
+use taskwright_store::{Claim, Command, Controlled, Filter, QueueCounts};
+
+use crate::enqueue::{self, Reply};
+use crate::look::{self, Get, Peek, Wait};
+use crate::operation::Operation;
+use crate::{claim, control, heartbeat, job, report, status, work};
+
+/// Answers one request. `actor` is who asks, for the audit record.
+pub async fn answer(
+    api: &dyn Api,
+    operation: Operation,
+    body: &[u8],
+    actor: &str,
+) -> Result<Vec<u8>> {
+    match operation {
+        Operation::Enqueue => enqueue(api, body, None).await,
+        Operation::Claim => claim(api, claim::decode(body)?).await,
+        Operation::Report => {
+            let reported = api.report(report::decode(body)?).await?;
+            Ok(report::encode_reply(&reported))
+        }
+        Operation::Heartbeat => {
+            let reply = api.heartbeat(heartbeat::decode(body)?).await?;
+            Ok(heartbeat::encode_reply(&reply))
+        }
+        Operation::Work => {
+            let (worker, work) = work::decode(body)?;
+            Ok(work::encode_reply(worker, &api.work(work).await?))
+        }
+        Operation::Control => {
+            let controlled = api.control(actor, control::decode(body)?).await?;
+            Ok(control::encode_reply(&controlled))
+        }
+        Operation::Get => {
+            let Get { namespace, ids } = look::decode_get(body)?;
+            Ok(look::encode_found(&api.get(&namespace, &ids).await?))
+        }
+        Operation::Wait => {
+            let Wait { namespace, id, wait } = look::decode_wait(body)?;
+            Ok(look::encode_waited(api.wait(&namespace, id, wait).await?.as_ref()))
+        }
+        Operation::List => list(api, look::decode_list(body)?).await,
+        Operation::Peek => {
+            let Peek { namespace, queue, max } = look::decode_peek(body)?;
+            peek(api, &namespace, &queue, max).await
+        }
+        Operation::Queues => queues(api, &status::decode_namespace("queues request", body)?).await,
+        Operation::Workers => {
+            workers(api, &status::decode_namespace("workers request", body)?).await
+        }
+        Operation::Describe => {
+            status::decode_namespace("describe request", body)?;
+            describe(api).await
+        }
+    }
+}
+
+/// Writes jobs; `reply`, where it is given, overrides what the request says.
+pub async fn enqueue(api: &dyn Api, body: &[u8], reply: Option<Reply>) -> Result<Vec<u8>> {
+    let request = enqueue::decode(body)?;
+    let reply = reply.unwrap_or(request.reply);
+    if reply == Reply::Summary
+        && let Some(item) = request.jobs.iter().position(|job| job.id.is_none())
+    {
+        let message = format!("jobs[{item}].id: a summary names no ids; send one with every job");
+        return Err(Error::new(ErrorCode::Invalid, message).at_item(item));
+    }
+    let enqueued = api.enqueue(request.jobs, request.partial).await?;
+    Ok(enqueue::encode_reply(&enqueued, reply))
+}
+
+async fn claim(api: &dyn Api, claim: Claim) -> Result<Vec<u8>> {
+    let worker = claim.worker;
+    Ok(claim::encode_reply(worker, &api.claim(claim).await?))
+}
+
+/// One job, once it has ended or after `wait`.
+pub async fn job(api: &dyn Api, namespace: &Name, id: JobId, wait: Duration) -> Result<Vec<u8>> {
+    let found = if wait.is_zero() {
+        api.get(namespace, &[id]).await?.pop().flatten()
+    } else {
+        api.wait(namespace, id, wait).await?
+    };
+    match found {
+        Some(job) => Ok(job::encode(&job)),
+        None => Err(no_job(id)),
+    }
+}
+
+/// A page of jobs.
+pub async fn list(api: &dyn Api, filter: Filter) -> Result<Vec<u8>> {
+    Ok(look::encode_page(&api.list(filter).await?))
+}
+
+/// The next jobs of a queue.
+pub async fn peek(api: &dyn Api, namespace: &Name, queue: &Name, max: usize) -> Result<Vec<u8>> {
+    let jobs = api.peek(namespace, queue, max).await?;
+    Ok(look::encode_page(&taskwright_store::Page { jobs, next: None }))
+}
+
+/// The queues of a namespace.
+pub async fn queues(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
+    Ok(status::encode_queues(&api.counts(namespace).await?))
+}
+
+/// One queue; where it never had a job, it is empty.
+pub async fn queue(api: &dyn Api, namespace: &Name, queue: &Name) -> Result<Vec<u8>> {
+    Ok(status::encode_queue(&counts(api, namespace, queue).await?))
+}
+
+/// How many jobs of a queue have not ended, and whether that is none.
+pub async fn size(api: &dyn Api, namespace: &Name, queue: &Name) -> Result<Vec<u8>> {
+    Ok(status::encode_size(&counts(api, namespace, queue).await?))
+}
+
+async fn counts(api: &dyn Api, namespace: &Name, queue: &Name) -> Result<QueueCounts> {
+    let counts = api.counts(namespace).await?;
+    let found = counts.into_iter().find(|counts| counts.queue == *queue);
+    Ok(found.unwrap_or_else(|| QueueCounts::empty(queue.clone())))
+}
+
+/// The workers of a namespace.
+pub async fn workers(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
+    Ok(status::encode_workers(&api.workers(namespace).await?))
+}
+
+/// What the store is and what it promises.
+pub async fn describe(api: &dyn Api) -> Result<Vec<u8>> {
+    Ok(status::encode_description(&api.describe().await?))
+}
+
+/// Cancels a job; the body, if there is one, says why: `{"reason": "…"}`.
+pub async fn cancel(
+    api: &dyn Api,
+    namespace: Name,
+    id: JobId,
+    body: &[u8],
+    actor: &str,
+) -> Result<Vec<u8>> {
+    let reason = control::decode_reason(body)?;
+    command(api, Command::Cancel { namespace, id, reason }, actor).await
+}
+
+/// Restarts an ended job; the body, if there is one, says how often it may fail: `{"attempts": n}`.
+pub async fn redrive(
+    api: &dyn Api,
+    namespace: Name,
+    id: JobId,
+    body: &[u8],
+    actor: &str,
+) -> Result<Vec<u8>> {
+    let attempts = control::decode_attempts(body)?;
+    command(api, Command::Redrive { namespace, id, attempts }, actor).await
+}
+
+/// Carries out one command, whose refusal is an error here.
+pub async fn command(api: &dyn Api, command: Command, actor: &str) -> Result<Vec<u8>> {
+    let subject = match &command {
+        Command::Cancel { id, .. } | Command::Redrive { id, .. } | Command::Delete { id, .. } => {
+            Some(*id)
+        }
+        Command::Pause { .. } | Command::Resume { .. } => None,
+    };
+    let controlled = api.control(actor, vec![command]).await?.pop();
+    match (controlled, subject) {
+        (Some(done @ Controlled::Done { .. }), _) => Ok(control::encode_one(&done)),
+        (Some(Controlled::Refused { state }), Some(id)) => {
+            let message = format!("job {id} is {state}; this cannot be done to it now");
+            Err(Error::new(ErrorCode::Conflict, message))
+        }
+        (_, Some(id)) => Err(no_job(id)),
+        (_, None) => Err(Error::new(ErrorCode::NotFound, "there is no such queue")),
+    }
+}
+
+fn no_job(id: JobId) -> Error {
+    let message = format!("there is no job {id} here; it may have been deleted or pruned");
+    Error::new(ErrorCode::NotFound, message)
+}
