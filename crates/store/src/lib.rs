@@ -4,6 +4,8 @@
 //! their doc comments. The naive model (a list and linear scans) is the judge of every store.
 
 pub mod clock;
+#[cfg(feature = "testing")]
+pub mod conformance;
 pub mod contract;
 pub mod error;
 pub mod events;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    Extras, Job, JobError, JobId, Json, Name, NewJob, StateName, Timestamp, Token,
-    Verdict, WorkerId,
+    Extras, Job, JobError, JobId, Json, Name, NewJob, StateName, Timestamp, Token, Verdict,
+    WorkerId,
 };
 
 /// Jobs to write.

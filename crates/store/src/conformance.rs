@@ -1,0 +1,201 @@
+//! What every store is held to: one function for each law or sentence of the contract.
+//!
+//! A store's crate says how to open one ([`Harness`]) and gets a test for each function with
+//! [`conformance!`](crate::conformance). What is not in the contract is not expected here.
+
+mod claim;
+mod control;
+mod heartbeat;
+mod insert;
+mod lease;
+mod look;
+mod order;
+mod report;
+mod restart;
+mod retention;
+mod scene;
+mod time;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::clock::ManualClock;
+use crate::contract::Store;
+use crate::retention::Retention;
+
+pub use claim::*;
+pub use control::*;
+pub use heartbeat::*;
+pub use insert::*;
+pub use lease::*;
+pub use look::*;
+pub use order::*;
+pub use report::*;
+pub use restart::*;
+pub use retention::*;
+pub use time::*;
+
+/// How to open the store under test. Each test makes a harness of its own.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// A new, empty store that runs by [`Harness::clock`] and keeps ended jobs within `retention`.
+    async fn open(&self, retention: Retention) -> Arc<dyn Store>;
+
+    /// The clock of the store.
+    fn clock(&self) -> Arc<ManualClock>;
+
+    /// The store closed and opened again with the same retention; `None` where nothing of it
+    /// outlives the process.
+    async fn reopen(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>>;
+}
+
+/// Runs one case to its end, on threads of its own.
+///
+/// # Panics
+/// If the case fails.
+pub fn run(case: impl Future<Output = ()>) {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build();
+    runtime.expect("a runtime for the test").block_on(case);
+}
+
+/// Expands to a module with one test for each law of the contract.
+///
+/// ```ignore
+/// taskwright_store::conformance!(memory, MemoryHarness::new());
+/// ```
+#[macro_export]
+macro_rules! conformance {
+    ($module:ident, $harness:expr) => {
+        mod $module {
+            use super::*;
+
+            $crate::conformance_tests! { $harness =>
+                // insert
+                s2_insert_is_all_or_nothing
+                s2_a_partial_insert_writes_what_it_can
+                s4_a_repeated_insert_answers_existing
+                s4_an_id_with_another_body_is_a_conflict
+                s4_items_of_one_call_know_each_other
+                s4_a_deleted_id_is_known_for_the_window
+                ids_belong_to_their_namespace
+                seq_grows_in_input_order
+                a_batch_of_a_thousand_is_one_call
+                s11_lanes_are_limited
+                a_future_job_waits_until_it_is_due
+                a_past_run_at_is_due_now
+                all_fields_come_back
+                // order
+                claims_follow_age_and_priority
+                ties_go_by_seq
+                claims_merge_queues_and_tasks_by_rank
+                a_released_job_keeps_its_place
+                a_retry_queues_from_its_own_time
+                peek_shows_the_order_of_claims
+                // claim
+                a_claim_takes_only_what_the_worker_serves
+                a_consumer_by_hand_takes_every_task
+                a_claimed_job_says_all_that_a_worker_needs
+                s3_a_claimed_job_is_in_no_other_claim
+                s4_a_repeated_claim_answers_the_jobs_that_still_run
+                an_older_claim_number_is_invalid
+                an_empty_claim_may_be_repeated
+                a_waiting_claim_is_fed_by_an_insert
+                a_waiting_claim_is_fed_by_a_sweep
+                a_waiting_claim_is_fed_by_a_release
+                a_waiting_claim_is_fed_by_a_resume
+                a_waiting_claim_ends_empty
+                a_dropped_claim_keeps_no_job_from_others
+                a_paused_queue_gives_nothing
+                a_job_out_of_time_is_not_given
+                // report
+                l1_the_same_report_again_is_already
+                l1_another_report_of_an_ended_attempt_is_stale
+                l1_a_late_report_is_stale
+                a_report_of_an_unknown_job_is_unknown
+                reports_stand_each_for_itself
+                l3_failures_spend_and_the_last_is_the_end
+                l3_snoozed_and_released_attempts_are_unspent
+                a_final_error_is_the_end
+                retries_wait_as_their_policy_says
+                a_retry_may_say_its_own_wait
+                a_checkpoint_reaches_the_next_attempt
+                attempts_are_kept_first_and_last
+                l4_a_completion_wins_against_a_cancel
+                l4_what_does_not_complete_ends_cancelled
+                a_task_cancels_its_own_job
+                // heartbeat
+                what_was_never_delivered_is_released
+                an_unsettled_claim_is_not_released
+                what_was_lost_is_named
+                cancel_orders_repeat_until_the_attempt_ends
+                a_timeout_is_ordered_and_then_enforced
+                progress_lasts_as_long_as_its_attempt
+                workers_are_shown
+                // lease
+                a_heartbeat_keeps_the_lease
+                a_claim_keeps_the_lease
+                l6_a_lease_ends_after_the_time_served
+                l6_a_gap_between_sweeps_lapses_nobody
+                l7_three_losses_are_the_end
+                l7_a_worker_holds_one_suspect
+                l7_neighbours_of_a_poison_job_complete
+                // time
+                l6_time_never_goes_back
+                a_small_sweep_says_that_there_is_more
+                jobs_expire
+                a_retry_expires
+                a_redriven_job_no_longer_expires
+                // retention
+                ended_jobs_are_pruned_by_age
+                dead_jobs_have_an_age_of_their_own
+                ended_jobs_are_pruned_by_count
+                ended_jobs_are_pruned_by_bytes
+                s4_a_pruned_id_is_known_for_the_window
+                // control
+                l2_final_states_absorb
+                l2_a_redrive_restarts_an_ended_job
+                l2_a_redrive_gives_as_many_attempts_as_asked
+                a_redrive_lifts_a_quarantine
+                a_cancel_ends_a_waiting_job
+                delete_takes_ended_jobs_only
+                pause_and_resume_may_be_repeated
+                // look
+                s6_lists_leave_out_the_big_fields
+                lists_page_by_cursor
+                lists_filter
+                counts_equal_a_recount
+                get_keeps_the_order
+                namespaces_do_not_see_each_other
+                s8_changes_are_announced
+                a_store_describes_itself
+                a_closed_store_answers_closed
+                a_close_ends_waiting_claims
+                // restart
+                l5_everything_survives_a_restart
+                l5_the_epoch_rises_with_each_opening
+                s4_a_claim_is_repeated_after_a_restart
+                s4_a_deleted_id_is_known_after_a_restart
+                l6_time_does_not_go_back_over_a_restart
+                l6_an_opening_grants_every_lease_afresh
+                workers_in_process_end_with_it
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_tests {
+    ($harness:expr => $($case:ident)+) => {
+        $(
+            #[test]
+            fn $case() {
+                let harness = $harness;
+                $crate::conformance::run($crate::conformance::$case(&harness));
+            }
+        )+
+    };
+}
