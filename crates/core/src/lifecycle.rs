@@ -281,7 +281,7 @@ pub fn step(life: &Life, event: &Event) -> Result<Life, Refused> {
         (S::Completed | S::Dead(_) | S::Cancelled | S::Expired, E::Redrive { attempts, place }) => {
             Ok(Life {
                 max_attempts: life.failures.saturating_add(attempts.max(1)),
-                max_losses: life.losses + LOSSES_MAX,
+                max_losses: life.max_losses.saturating_add(LOSSES_MAX),
                 cancel_requested: false,
                 waits_for: 0,
                 ..life.with(S::Available(place))

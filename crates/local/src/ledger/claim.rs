@@ -1,45 +1,47 @@
 //! Handing out jobs.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::btree_set;
+use std::collections::{BTreeSet, BinaryHeap, btree_set};
 
 use taskwright_core::lifecycle::{Event, step};
-use taskwright_core::{Rank, WorkerId};
+use taskwright_core::rank::{self, AGING_DEFAULT};
+use taskwright_core::{Name, Rank, WorkerId};
 use taskwright_store::{Claim, ClaimedJob, Error, ErrorKind, Result, WorkerInfo};
 
 use super::Ledger;
 use super::workers::Worker;
-use crate::change::{Change, LaneNumber, Run, Seq, Vital, WorkerFact, WorkerNumber};
+use crate::change::{Change, LaneNumber, Run, Seq, Vital, WorkerNumber};
 
 impl Ledger {
-    /// See `Store::claim`. It never waits.
-    pub fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedJob>> {
-        let number = self.worker_or_new(&claim.namespace, claim.worker, claim.in_process)?;
+    /// See `Store::claim`. `None`: nothing is ready, and the caller may wait.
+    pub fn claim(&mut self, claim: &Claim) -> Result<Option<Vec<ClaimedJob>>> {
+        let number = self.worker_or_new(&claim.namespace, claim.worker);
         self.renew(number, None);
+        self.note_home(number, claim.in_process);
         let last = self.workers.get(number).map_or(0, |worker| worker.last_claim);
-        if claim.seq < last {
+        if claim.seq < last || claim.seq == 0 {
             return Err(Error::new(
                 ErrorKind::Invalid,
                 format!(
-                    "claim {} of worker {} comes after its claim {last}; number claims upwards",
+                    "claim {} of worker {} comes after its claim {last}; number claims upwards \
+                     from 1",
                     claim.seq, claim.worker
                 ),
             ));
         }
         if claim.seq == last {
-            return Ok(self.claimed_before(number, claim.seq));
+            return Ok(Some(self.claimed_before(number, claim.seq)));
         }
         let picks = self.best(number, claim);
         if picks.is_empty() {
-            return Ok(Vec::new());
+            return Ok((claim.max == 0).then(Vec::new));
         }
         if let Some(worker) = self.workers.get_mut(number) {
             worker.last_claim = claim.seq;
         }
         let run = Run { worker: number, claim: claim.seq, started_at: self.now };
         let nonce = self.next_nonce();
-        Ok(picks.into_iter().filter_map(|seq| self.start(seq, run, nonce)).collect())
+        Ok(Some(picks.into_iter().filter_map(|seq| self.start(seq, run, nonce)).collect()))
     }
 
     fn start(&mut self, seq: Seq, run: Run, nonce: u64) -> Option<ClaimedJob> {
@@ -58,7 +60,7 @@ impl Ledger {
             run.is_some_and(|run| run.claim == claim)
         };
         let mut seqs: Vec<Seq> = worker.held.iter().copied().filter(of_claim).collect();
-        seqs.sort_by_key(|seq| self.jobs.get(seq).map(|entry| (entry.vital().due_at, *seq)));
+        seqs.sort_by_key(|seq| (self.rank_of(*seq), *seq));
         seqs.into_iter().filter_map(|seq| self.claimed_view(seq)).collect()
     }
 
@@ -95,55 +97,59 @@ impl Ledger {
                 continue;
             }
             let lane = self.lanes.get(lane_number);
-            merge.add(&lane.ready, usize::MAX);
+            merge.add(&lane.ready, false);
             if !holds_suspect {
-                merge.add(&lane.suspects, 1);
+                merge.add(&lane.suspects, true);
             }
         }
-        merge.take(claim.max)
+        merge.take(claim.max, |seq| self.is_out_of_time(seq))
+    }
+
+    /// Whether a waiting job may not start any more, though no sweep has ended it yet.
+    fn is_out_of_time(&self, seq: Seq) -> bool {
+        let Some(&(first, _)) = self.expiry.first() else { return false };
+        if first > self.now {
+            return false;
+        }
+        let Some(entry) = self.jobs.get(&seq) else { return false };
+        super::index::expires_at(entry, &entry.vital()).is_some_and(|at| at <= self.now)
+    }
+
+    fn rank_of(&self, seq: Seq) -> Option<Rank> {
+        let entry = self.jobs.get(&seq)?;
+        Some(rank::fifo(entry.vital().due_at, entry.fixed.priority, AGING_DEFAULT))
     }
 
     /// The number of a worker, which becomes known where it was not.
-    pub(super) fn worker_or_new(
-        &mut self,
-        namespace: &taskwright_core::Name,
-        id: WorkerId,
-        in_process: bool,
-    ) -> Result<WorkerNumber> {
-        if let Some(number) = self.workers.number(id) {
-            let known = self.workers.get(number).map(|worker| &worker.namespace);
-            if known.is_some_and(|known| known != namespace) {
-                return Err(Error::new(
-                    ErrorKind::Invalid,
-                    format!("worker {id} belongs to another namespace; start it with a new id"),
-                ));
-            }
-            return Ok(number);
+    pub(super) fn worker_or_new(&mut self, namespace: &Name, id: WorkerId) -> WorkerNumber {
+        if let Some(number) = self.workers.number(namespace, id) {
+            return number;
         }
         let number = self.workers.next_number();
-        self.changes.push(Change::Worker(WorkerFact {
-            number,
+        let worker = Worker {
             id,
-            namespace: namespace.as_str().into(),
+            namespace: namespace.clone(),
+            info: WorkerInfo::default(),
             first_seen_at: self.now,
-            in_process,
-        }));
-        self.workers.insert(
-            number,
-            Worker {
-                id,
-                namespace: namespace.clone(),
-                info: WorkerInfo::default(),
-                first_seen_at: self.now,
-                last_seen_at: self.now,
-                lease_end: self.served,
-                last_claim: 0,
-                held: Default::default(),
-                suspects: 0,
-                in_process,
-            },
-        );
-        Ok(number)
+            last_seen_at: self.now,
+            lease_end: self.served,
+            last_claim: 0,
+            held: BTreeSet::new(),
+            suspects: 0,
+            in_process: false,
+        };
+        self.changes.push(Change::Worker(worker.fact(number)));
+        self.workers.insert(number, worker);
+        number
+    }
+
+    /// Notes whether a worker lives in the process that has the store open.
+    fn note_home(&mut self, number: WorkerNumber, in_process: bool) {
+        let Some(worker) = self.workers.get_mut(number) else { return };
+        if worker.in_process != in_process {
+            worker.in_process = in_process;
+            self.changes.push(Change::Worker(worker.fact(number)));
+        }
     }
 
     /// Renews a worker's lease.
@@ -163,10 +169,10 @@ impl Ledger {
     pub(super) fn next_of(&self, lanes: &[LaneNumber], max: usize) -> Vec<Seq> {
         let mut merge = Merge::default();
         for &number in lanes {
-            merge.add(&self.lanes.get(number).ready, usize::MAX);
-            merge.add(&self.lanes.get(number).suspects, usize::MAX);
+            merge.add(&self.lanes.get(number).ready, false);
+            merge.add(&self.lanes.get(number).suspects, false);
         }
-        merge.take(max)
+        merge.take(max, |seq| self.is_out_of_time(seq))
     }
 }
 
@@ -179,30 +185,34 @@ struct Merge<'a> {
 
 struct Source<'a> {
     rest: btree_set::Iter<'a, (Rank, Seq)>,
-    is_suspects: bool,
+    is_bounded: bool,
 }
 
 impl<'a> Merge<'a> {
-    /// Adds a line of which at most `most` jobs are taken; all lines with a bound share it.
-    fn add(&mut self, line: &'a btree_set::BTreeSet<(Rank, Seq)>, most: usize) {
+    /// Adds a line. Of all bounded lines together at most one job is taken.
+    fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool) {
         let mut rest = line.iter();
         if let Some(&(rank, seq)) = rest.next() {
             self.heads.push(Reverse((rank, seq, self.sources.len())));
-            self.sources.push(Source { rest, is_suspects: most == 1 });
+            self.sources.push(Source { rest, is_bounded });
         }
     }
 
-    fn take(mut self, max: usize) -> Vec<Seq> {
+    /// The first `max` jobs without those that are `excluded`.
+    fn take(mut self, max: usize, excluded: impl Fn(Seq) -> bool) -> Vec<Seq> {
         let mut taken = Vec::new();
-        let mut took_suspect = false;
+        let mut bound_is_used = false;
         while taken.len() < max
             && let Some(Reverse((_, seq, index))) = self.heads.pop()
         {
             let source = &mut self.sources[index];
-            if source.is_suspects && std::mem::replace(&mut took_suspect, true) {
+            if source.is_bounded && bound_is_used {
                 continue;
             }
-            taken.push(seq);
+            if !excluded(seq) {
+                taken.push(seq);
+                bound_is_used |= source.is_bounded;
+            }
             if let Some(&(rank, seq)) = source.rest.next() {
                 self.heads.push(Reverse((rank, seq, index)));
             }

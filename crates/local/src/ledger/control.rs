@@ -24,19 +24,18 @@ impl Ledger {
             .into_iter()
             .map(|command| {
                 let action = describe(&command);
-                let done = self.carry_out(command, archive)?;
-                if matches!(done, Controlled::Done { .. }) {
-                    let (at, actor) = (self.now, Arc::from(actor));
-                    self.changes.push(Change::Audit(Audit { at, actor, action: action.into() }));
-                }
-                Ok(done)
+                let (at, actor) = (self.now, Arc::from(actor));
+                self.changes.push(Change::Audit(Audit { at, actor, action: action.into() }));
+                self.carry_out(command, archive)
             })
             .collect()
     }
 
     fn carry_out(&mut self, command: Command, archive: &mut dyn Archive) -> Result<Controlled> {
         match command {
-            Command::Cancel { namespace, id, reason } => self.cancel(&namespace, id, reason, archive),
+            Command::Cancel { namespace, id, reason } => {
+                self.cancel(&namespace, id, reason, archive)
+            }
             Command::Redrive { namespace, id, attempts } => {
                 self.redrive(&namespace, id, attempts, archive)
             }
@@ -61,7 +60,8 @@ impl Ledger {
             return Ok(Controlled::Refused { state: vital.life.state.name() });
         };
         let finished_at = life.state.is_final().then_some(self.now);
-        let more = More { cancel_reason: Some(reason), ..More::default() };
+        let asked = self.jobs[&seq].rare.as_ref().and_then(|rare| rare.cancel_reason.clone());
+        let more = More { cancel_reason: asked.or(Some(reason)), ..More::default() };
         self.set(seq, Vital { life, finished_at, ..vital }, Some(Box::new(more)));
         Ok(Controlled::Done { state: Some(life.state.name()) })
     }
@@ -140,16 +140,14 @@ impl Ledger {
         id: JobId,
         archive: &mut dyn Archive,
     ) -> Result<Option<Seq>> {
-        if self.find_anywhere(id).is_some() {
-            return Ok(self.find(namespace, id).filter(|seq| !self.jobs[seq].is_deleted()));
+        if let Some(seq) = self.find(namespace, id) {
+            return Ok((!self.jobs[&seq].is_deleted()).then_some(seq));
         }
         if !self.may_be_archived(id) {
             return Ok(None);
         }
-        match archive.by_id(id)? {
-            Some(Archived::Whole(job)) if self.lanes.get(job.0.lane).namespace == *namespace => {
-                Ok(Some(self.bring_back(*job)))
-            }
+        match archive.by_id(namespace, id)? {
+            Some(Archived::Whole(job)) => Ok(Some(self.bring_back(*job))),
             _ => Ok(None),
         }
     }

@@ -45,6 +45,17 @@ pub struct Rare {
 }
 
 impl Rare {
+    /// Drops what has no meaning in a state: progress is gone with its attempt, and a job that is
+    /// to run again has neither a result nor a reason to stop.
+    pub fn settle(&mut self, state: State) {
+        if !matches!(state, State::Running(_)) {
+            self.progress = None;
+        }
+        if matches!(state, State::Available(_)) {
+            self.result = None;
+            self.cancel_reason = None;
+        }
+    }
     /// Takes over what `more` says.
     pub fn absorb(&mut self, more: &More) {
         fn take<T: Clone>(field: &mut Option<T>, new: &Option<T>) {

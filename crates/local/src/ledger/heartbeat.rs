@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use taskwright_core::limits::HEARTBEAT_EVERY;
-use taskwright_core::{JobId, Token};
+use taskwright_core::{JobError, JobId, Name, Token};
 use taskwright_store::{CancelOrder, Heartbeat, HeartbeatReply, Result};
 
 use super::Ledger;
@@ -12,27 +12,37 @@ use crate::change::{More, Seq, WorkerNumber};
 impl Ledger {
     /// See `Store::heartbeat`.
     pub fn heartbeat(&mut self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
-        let number = self.worker_or_new(&heartbeat.namespace, heartbeat.worker, false)?;
+        let number = self.worker_or_new(&heartbeat.namespace, heartbeat.worker);
         self.renew(number, Some(heartbeat.info));
         self.release_undelivered(number, heartbeat.settled, &heartbeat.held);
         for (id, token, progress) in heartbeat.progress {
-            if let Some(seq) = self.find(&heartbeat.namespace, id)
-                && self.token_of(seq) == Some(token)
-            {
+            if let Some(seq) = self.runs(number, &heartbeat.namespace, id, token) {
                 let vital = self.jobs[&seq].vital();
                 let more = More { progress: Some(progress), ..More::default() };
                 self.set(seq, vital, Some(Box::new(more)));
             }
         }
-        let mut reply = HeartbeatReply::default();
-        for (id, token) in heartbeat.held {
-            let held = self.find(&heartbeat.namespace, id);
-            match held.filter(|&seq| self.token_of(seq) == Some(token)) {
-                None => reply.lost.push((id, token)),
-                Some(seq) => reply.cancel.extend(self.cancel_order(seq, token)),
-            }
-        }
-        Ok(reply)
+        let is_lost = |&(id, token): &(JobId, Token)| {
+            self.runs(number, &heartbeat.namespace, id, token).is_none()
+        };
+        let lost = heartbeat.held.iter().copied().filter(is_lost).collect();
+        let running = self.workers.get(number).map(|worker| &worker.held);
+        let cancel = running.into_iter().flatten().filter_map(|&seq| self.cancel_order(seq));
+        Ok(HeartbeatReply { lost, cancel: cancel.collect() })
+    }
+
+    /// The number of a job, where this worker runs this attempt of it.
+    fn runs(
+        &self,
+        number: WorkerNumber,
+        namespace: &Name,
+        id: JobId,
+        token: Token,
+    ) -> Option<Seq> {
+        let seq = self.find(namespace, id)?;
+        let vital = self.jobs.get(&seq)?.vital();
+        let is_own = vital.run.is_some_and(|run| run.worker == number);
+        (is_own && vital.life.token() == Some(token)).then_some(seq)
     }
 
     /// Gives back what a worker was handed but never got.
@@ -56,23 +66,19 @@ impl Ledger {
         }
     }
 
-    fn cancel_order(&self, seq: Seq, token: Token) -> Option<CancelOrder> {
+    fn cancel_order(&self, seq: Seq) -> Option<CancelOrder> {
         let entry = self.jobs.get(&seq)?;
         let vital = entry.vital();
-        let id = entry.fixed.id;
+        let (id, token) = (entry.fixed.id, vital.life.token()?);
         if vital.life.cancel_requested {
             let asked = entry.rare.as_ref().and_then(|rare| rare.cancel_reason.clone());
-            let reason = asked.unwrap_or_else(|| "cancelled".into());
+            let reason = asked.unwrap_or_else(|| "".into());
             return Some(CancelOrder { id, token, reason, timed_out: false });
         }
-        let limit_ms = entry.fixed.timeout_ms?;
-        let over_at = vital.run?.started_at.plus(std::time::Duration::from_millis(limit_ms));
-        (over_at <= self.now).then(|| CancelOrder {
-            id,
-            token,
-            reason: format!("ran longer than its timeout of {limit_ms} ms").into(),
-            timed_out: true,
-        })
+        let timeout = std::time::Duration::from_millis(entry.fixed.timeout_ms?);
+        let ran = self.now.since(vital.run?.started_at);
+        let reason = JobError::timed_out(ran).message;
+        (ran >= timeout).then_some(CancelOrder { id, token, reason, timed_out: true })
     }
 }
 

@@ -28,6 +28,9 @@ impl Ledger {
         if let Some(more) = more {
             entry.rare_mut().absorb(more);
         }
+        if let Some(rare) = &mut entry.rare {
+            rare.settle(vital.life.state);
+        }
         self.unlink(seq, &old);
         self.link(seq, &vital);
         if old.life.state.name() != vital.life.state.name() {
@@ -45,7 +48,7 @@ impl Ledger {
     fn link(&mut self, seq: Seq, vital: &Vital) {
         let Some(entry) = self.jobs.get(&seq) else { return };
         let lane_number = entry.fixed.lane;
-        let expires_at = entry.fixed.extras.as_ref().and_then(|extras| extras.expires_at);
+        let expires_at = expires_at(entry, vital);
         let deadline = deadline(entry, vital);
         let lane = self.lanes.get_mut(lane_number);
         let queue_index = lane.queue_index;
@@ -72,9 +75,7 @@ impl Ledger {
             }
             _ => {}
         }
-        if let Some(at) = expires_at
-            && can_expire(vital.life.state)
-        {
+        if let Some(at) = expires_at {
             self.expiry.insert((at, seq));
         }
         self.lanes.queues[queue_index].counters.add(Slot::of(vital.life.state), 1);
@@ -82,7 +83,7 @@ impl Ledger {
 
     fn unlink(&mut self, seq: Seq, vital: &Vital) {
         let Some(entry) = self.jobs.get(&seq) else { return };
-        let expires_at = entry.fixed.extras.as_ref().and_then(|extras| extras.expires_at);
+        let expires_at = expires_at(entry, vital);
         let deadline = deadline(entry, vital);
         let lane = self.lanes.get_mut(entry.fixed.lane);
         let queue_index = lane.queue_index;
@@ -113,9 +114,7 @@ impl Ledger {
             }
             _ => {}
         }
-        if let Some(at) = expires_at
-            && can_expire(vital.life.state)
-        {
+        if let Some(at) = expires_at {
             self.expiry.remove(&(at, seq));
         }
         self.lanes.queues[queue_index].counters.subtract(Slot::of(vital.life.state), 1);
@@ -144,8 +143,13 @@ impl Ledger {
     }
 }
 
-fn can_expire(state: State) -> bool {
-    matches!(state, State::Blocked | State::Available(_))
+/// When a job ends as expired, if it still can.
+pub(super) fn expires_at(entry: &Entry, vital: &Vital) -> Option<Timestamp> {
+    let waits = matches!(vital.life.state, State::Blocked | State::Available(_));
+    if !waits || vital.life.was_redriven() {
+        return None;
+    }
+    entry.fixed.extras.as_ref()?.expires_at
 }
 
 /// When the running attempt has had its time.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use taskwright_core::rank::{self, AGING_DEFAULT};
-use taskwright_core::{JobId, Life, NewJob, Place, StateName, Timestamp};
+use taskwright_core::{JobId, Life, Name, NewJob, Place, StateName, Timestamp};
 use taskwright_store::{Insert, Inserted, Refusal, Result};
 
 use super::entry::Entry;
@@ -24,11 +24,7 @@ impl Ledger {
     }
 
     /// The answers where some job must be refused.
-    fn refuse(
-        &self,
-        jobs: &[NewJob],
-        archive: &mut dyn Archive,
-    ) -> Result<Option<Vec<Inserted>>> {
+    fn refuse(&self, jobs: &[NewJob], archive: &mut dyn Archive) -> Result<Option<Vec<Inserted>>> {
         let mut refused: Option<Vec<Inserted>> = None;
         let mut refuse = |index: usize, refusal| {
             let answers = refused.get_or_insert_with(|| vec![Inserted::Skipped; jobs.len()]);
@@ -37,7 +33,7 @@ impl Ledger {
         let mut new_lanes = HashSet::new();
         let mut last_lane: Option<&NewJob> = None;
         for (index, job) in jobs.iter().enumerate() {
-            if let Some(known) = self.known(job.id, archive)?
+            if let Some(known) = self.known(&job.namespace, job.id, archive)?
                 && known.fingerprint != job.fingerprint
             {
                 refuse(index, Refusal::IdConflict(job.id));
@@ -59,7 +55,7 @@ impl Ledger {
     }
 
     fn insert_one(&mut self, job: NewJob, archive: &mut dyn Archive) -> Result<Inserted> {
-        if let Some(known) = self.known(job.id, archive)? {
+        if let Some(known) = self.known(&job.namespace, job.id, archive)? {
             return Ok(if known.fingerprint == job.fingerprint {
                 Inserted::Existing { seq: known.seq, state: known.state }
             } else {
@@ -110,8 +106,13 @@ impl Ledger {
         Ok(number)
     }
 
-    fn known(&self, id: JobId, archive: &mut dyn Archive) -> Result<Option<Known>> {
-        if let Some(seq) = self.find_anywhere(id) {
+    fn known(
+        &self,
+        namespace: &Name,
+        id: JobId,
+        archive: &mut dyn Archive,
+    ) -> Result<Option<Known>> {
+        if let Some(seq) = self.find(namespace, id) {
             let entry = &self.jobs[&seq];
             let (fingerprint, state) = (entry.fixed.fingerprint, entry.state().name());
             return Ok(Some(Known { seq, fingerprint, state }));
@@ -119,7 +120,7 @@ impl Ledger {
         if !self.may_be_archived(id) {
             return Ok(None);
         }
-        Ok(archive.by_id(id)?.map(|archived| match archived {
+        Ok(archive.by_id(namespace, id)?.map(|archived| match archived {
             Archived::Whole(job) => Known {
                 seq: job.0.seq,
                 fingerprint: job.0.fingerprint,
@@ -155,9 +156,10 @@ fn twins_that_differ(jobs: &[NewJob]) -> Vec<usize> {
         return Vec::new();
     }
     let mut order: Vec<usize> = (0..jobs.len()).collect();
-    order.sort_by_key(|&index| (jobs[index].id, index));
+    let name = |index: usize| (jobs[index].id, &jobs[index].namespace);
+    order.sort_by_key(|&index| (name(index), index));
     let mut differ = Vec::new();
-    for twins in order.chunk_by(|&a, &b| jobs[a].id == jobs[b].id) {
+    for twins in order.chunk_by(|&a, &b| name(a) == name(b)) {
         let first = jobs[twins[0]].fingerprint;
         differ.extend(twins.iter().copied().filter(|&index| jobs[index].fingerprint != first));
     }

@@ -28,11 +28,11 @@ use std::time::Duration;
 use taskwright_core::{JobId, Json, Name, StateName, Timestamp, Token};
 use taskwright_store::{Event, Result};
 
-pub use self::query::Found;
-pub use self::replay::{Loaded, LoadedJob};
 use self::entry::Entry;
 use self::ids::Ids;
 use self::lanes::Lanes;
+pub use self::query::Found;
+pub use self::replay::{Loaded, LoadedJob};
 use self::seen::Seen;
 use self::workers::Workers;
 use crate::change::{Change, Fixed, More, Position, Seq, Vital};
@@ -43,7 +43,7 @@ pub const ARGS_BYTES_KEPT: usize = 48 * 1024 * 1024;
 /// Where ended jobs are found again once the ledger has let them go.
 pub trait Archive {
     /// What is known of a job by its id.
-    fn by_id(&mut self, id: JobId) -> Result<Option<Archived>>;
+    fn by_id(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>>;
     /// What is known of a job by its number.
     fn by_seq(&mut self, seq: Seq) -> Result<Option<Archived>>;
 }
@@ -83,7 +83,7 @@ pub struct Ledger {
     /// Running attempts with a timeout, by when it is over.
     deadlines: BTreeSet<(Timestamp, Seq)>,
     served: Duration,
-    swept_at: Option<Timestamp>,
+    swept_at: Timestamp,
     /// Ended jobs, kept until the table has applied the position of their end.
     departing: VecDeque<(Position, Seq)>,
     /// The last job inserted at or before a position.
@@ -132,7 +132,7 @@ impl Ledger {
             expiry: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             served: Duration::ZERO,
-            swept_at: None,
+            swept_at: start.now,
             departing: VecDeque::new(),
             inserted: VecDeque::new(),
             args_bytes: 0,
@@ -169,7 +169,13 @@ impl Ledger {
 
     /// Begins the group that will get `position`; `wall` is what the clock says, `applied` how far
     /// the table is, `is_heard` whether anybody listens for hints.
-    pub fn begin(&mut self, position: Position, wall: Timestamp, applied: Position, is_heard: bool) {
+    pub fn begin(
+        &mut self,
+        position: Position,
+        wall: Timestamp,
+        applied: Position,
+        is_heard: bool,
+    ) {
         self.position = position;
         self.now = self.now.max(wall);
         self.is_heard = is_heard;
@@ -191,14 +197,12 @@ impl Ledger {
         std::mem::take(&mut self.became_ready)
     }
 
-    /// The job with this id, where it is in memory. Jobs of other namespaces are not found.
+    /// The job with this id, where it is in memory.
     fn find(&self, namespace: &Name, id: JobId) -> Option<Seq> {
-        let seq = self.find_anywhere(id)?;
-        (self.lanes.get(self.jobs[&seq].fixed.lane).namespace == *namespace).then_some(seq)
-    }
-
-    fn find_anywhere(&self, id: JobId) -> Option<Seq> {
-        self.ids.find(id, |seq| self.jobs.get(&seq).is_some_and(|entry| entry.fixed.id == id))
+        let is_it = |entry: &Entry| {
+            entry.fixed.id == id && self.lanes.get(entry.fixed.lane).namespace == *namespace
+        };
+        self.ids.find(id, |seq| self.jobs.get(&seq).is_some_and(is_it))
     }
 
     /// Whether the archive may know an id that is not in memory.

@@ -36,7 +36,7 @@ impl Ledger {
                     Found::Here(Box::new(self.view(seq, entry, true)))
                 }
             }
-            None if self.may_be_archived(id) && self.find_anywhere(id).is_none() => Found::InTable,
+            None if self.may_be_archived(id) => Found::InTable,
             None => Found::Nowhere,
         }
     }

@@ -1,8 +1,10 @@
 //! Coming back: from the table's rows, then from the groups that the table had not applied.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use taskwright_core::{Name, StateName, WorkerId};
+use taskwright_core::limits::LEASE;
+use taskwright_core::{Name, StateName};
 use taskwright_store::{Error, ErrorKind, Result, WorkerInfo};
 
 use super::counters::Slot;
@@ -10,7 +12,7 @@ use super::entry::Entry;
 use super::workers::Worker;
 use super::{Archive, Archived, Ledger};
 use crate::change::{
-    Change, Fixed, Lane, LaneNumber, More, Position, QueueSettings, Update, Vital, WorkerFact,
+    Change, Fixed, Lane, LaneNumber, More, Position, QueueSettings, Update, Vital, WorkerFact, WorkerNumber,
 };
 
 /// What the table hands over before its live jobs.
@@ -20,8 +22,10 @@ pub struct Loaded {
     pub lanes: Vec<Lane>,
     /// The settings of queues.
     pub queues: Vec<QueueSettings>,
-    /// Workers that hold jobs or were seen lately.
-    pub workers: Vec<WorkerFact>,
+    /// Workers that hold jobs or were seen lately, each with the number of its last claim.
+    pub workers: Vec<(WorkerFact, u64)>,
+    /// The number that the next new worker gets.
+    pub next_worker: WorkerNumber,
     /// Jobs that ended and are kept.
     pub ended: Vec<(LaneNumber, StateName, u64)>,
 }
@@ -48,9 +52,13 @@ impl Ledger {
         for queue in &loaded.queues {
             self.replay_queue(queue)?;
         }
-        for worker in &loaded.workers {
+        for (worker, last_claim) in &loaded.workers {
             self.replay_worker(worker)?;
+            if let Some(worker) = self.workers.get_mut(worker.number) {
+                worker.last_claim = *last_claim;
+            }
         }
+        self.workers.skip_to(loaded.next_worker);
         for (lane, state, count) in loaded.ended {
             self.count_ended(lane, state, count);
         }
@@ -111,19 +119,16 @@ impl Ledger {
     }
 
     /// Begins service: every lease is granted afresh, but those of workers that lived in the
-    /// process that had the store open end.
-    pub fn resume(&mut self) {
-        let numbers: Vec<_> = self.workers.iter().map(|(n, w)| (n, w.in_process)).collect();
-        for (number, in_process) in numbers {
-            if in_process {
-                let why = "the process it lived in ended";
-                self.end_lease(number, why, &mut usize::MAX.clone());
-                self.workers.remove(number);
-            } else {
-                let lease_end = self.served + taskwright_core::limits::LEASE;
-                if let Some(worker) = self.workers.get_mut(number) {
-                    worker.lease_end = lease_end;
-                }
+    /// process that had the store open are over.
+    pub fn resume(&mut self, wall: taskwright_core::Timestamp) {
+        self.now = self.now.max(wall);
+        self.swept_at = self.now;
+        let numbers: Vec<_> = self.workers.iter().map(|(number, _)| number).collect();
+        let served = self.served;
+        for worker in numbers {
+            if let Some(worker) = self.workers.get_mut(worker) {
+                let lease = if worker.in_process { Duration::ZERO } else { LEASE };
+                worker.lease_end = served + lease;
             }
         }
     }
@@ -157,7 +162,7 @@ impl Ledger {
     }
 
     fn note_claim(&mut self, vital: &Vital) {
-        if let (Some(_), Some(run)) = (vital.life.token(), vital.run)
+        if let Some(run) = vital.run
             && let Some(worker) = self.workers.get_mut(run.worker)
         {
             worker.last_claim = worker.last_claim.max(run.claim);
@@ -184,14 +189,14 @@ impl Ledger {
     }
 
     fn replay_queue(&mut self, settings: &QueueSettings) -> Result<()> {
-        let index =
-            self.lanes.queue_or_new(&name(&settings.namespace)?, &name(&settings.queue)?);
+        let index = self.lanes.queue_or_new(&name(&settings.namespace)?, &name(&settings.queue)?);
         self.lanes.queues[index].paused = settings.paused;
         Ok(())
     }
 
     fn replay_worker(&mut self, fact: &WorkerFact) -> Result<()> {
-        if self.workers.get(fact.number).is_some() {
+        if let Some(worker) = self.workers.get_mut(fact.number) {
+            worker.in_process = fact.in_process;
             return Ok(());
         }
         self.workers.insert(
@@ -220,11 +225,6 @@ impl Ledger {
             self.lanes.queues[queue_index].counters.subtract(Slot::State(state), count);
         }
         self.completed_ids.keep_newest(usize::try_from(remembered).unwrap_or(usize::MAX));
-    }
-
-    /// The id of a worker by its number.
-    pub fn worker_id(&self, number: crate::change::WorkerNumber) -> Option<WorkerId> {
-        self.workers.get(number).map(|worker| worker.id)
     }
 }
 

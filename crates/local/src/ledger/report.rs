@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use taskwright_core::lifecycle::{Event, Refused, step};
-use taskwright_core::{AttemptRecord, JobError, RetryPolicy, State, Timestamp, Token, Verdict};
+use taskwright_core::{AttemptRecord, JobError, RetryPolicy, Timestamp, Token, Verdict, WorkerId};
 use taskwright_store::{Outcome, Report, Reported, Result, Retry};
 
 use super::insert::place_at;
@@ -61,8 +61,8 @@ impl Ledger {
         match step(&vital.life, &Event::Completed { token }) {
             Err(refused) => refusal(refused),
             Ok(life) => {
-                let more = result
-                    .map(|result| Box::new(More { result: Some(result), ..More::default() }));
+                let more =
+                    result.map(|result| Box::new(More { result: Some(result), ..More::default() }));
                 self.set(seq, Vital { life, finished_at: Some(self.now), ..vital }, more);
                 Reported::Applied { state: life.state.name() }
             }
@@ -83,10 +83,10 @@ impl Ledger {
     /// Ends an attempt that ran longer than its timeout.
     pub(super) fn time_out(&mut self, seq: Seq, token: Token) -> Reported {
         let due_at = self.retry_at(seq);
-        let fixed = &self.jobs[&seq].fixed;
-        let next = place_at(due_at, self.now, fixed.priority);
-        let limit_ms = fixed.timeout_ms.unwrap_or(0);
-        let error = JobError::new("timeout", &format!("ran longer than its timeout of {limit_ms} ms"));
+        let entry = &self.jobs[&seq];
+        let next = place_at(due_at, self.now, entry.fixed.priority);
+        let started_at = entry.vital().run.map_or(self.now, |run| run.started_at);
+        let error = JobError::timed_out(self.now.since(started_at));
         self.end_attempt(seq, &Event::TimedOut { token, next }, Some(due_at), Some(error))
     }
 
@@ -97,8 +97,9 @@ impl Ledger {
     }
 
     /// Ends an attempt whose worker was lost.
-    pub(super) fn lapse(&mut self, seq: Seq, token: Token, error: JobError) -> Reported {
+    pub(super) fn lapse(&mut self, seq: Seq, token: Token, worker: WorkerId) -> Reported {
         let place = self.place_again(seq);
+        let error = JobError::lost(worker);
         self.end_attempt(seq, &Event::Lapsed { token, place }, None, Some(error))
     }
 
@@ -114,8 +115,9 @@ impl Ledger {
         match step(&life, &Event::Released { token, place }) {
             Err(refused) => refusal(refused),
             Ok(life) => {
+                let asked = self.jobs[&seq].rare.as_ref().and_then(|r| r.cancel_reason.clone());
                 let more = More {
-                    cancel_reason: Some(reason),
+                    cancel_reason: asked.or(Some(reason)),
                     attempt: self.attempt_record(&vital, Verdict::Released, None),
                     ..More::default()
                 };
@@ -188,18 +190,12 @@ impl Ledger {
         self.now.plus(wait)
     }
 
-    fn report_of_archived(
-        &self,
-        report: &Report,
-        archive: &mut dyn Archive,
-    ) -> Result<Reported> {
-        if !self.may_be_archived(report.id) || self.find_anywhere(report.id).is_some() {
+    fn report_of_archived(&self, report: &Report, archive: &mut dyn Archive) -> Result<Reported> {
+        if !self.may_be_archived(report.id) {
             return Ok(Reported::Unknown);
         }
-        Ok(match archive.by_id(report.id)? {
-            Some(Archived::Whole(job))
-                if self.lanes.get(job.0.lane).namespace == report.namespace =>
-            {
+        Ok(match archive.by_id(&report.namespace, report.id)? {
+            Some(Archived::Whole(job)) => {
                 match (job.1.life.last, report.outcome.verdict()) {
                     (Some(last), Some(verdict)) if last == (report.token, verdict) => {
                         Reported::Already
@@ -221,10 +217,4 @@ fn refusal(refused: Refused) -> Reported {
     }
 }
 
-/// Whether the attempt of this state may be ended by anybody but its worker.
-pub(super) fn running_token(state: State) -> Option<Token> {
-    match state {
-        State::Running(token) => Some(token),
-        _ => None,
-    }
-}
+

@@ -1,79 +1,69 @@
 //! Doing what is due.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use taskwright_core::lifecycle::{Event, step};
 use taskwright_core::limits::SERVED_PER_SWEEP_MAX;
 use taskwright_core::rank::{self, AGING_DEFAULT};
-use taskwright_core::{JobError, Timestamp};
+use taskwright_core::Timestamp;
 use taskwright_store::Swept;
 
 use super::Ledger;
 use super::heartbeat::TIMEOUT_GRACE;
-use crate::change::{Seq, Vital, WorkerNumber};
-
-/// How long a worker that holds nothing and says nothing is remembered.
-pub const WORKER_KEPT: Duration = Duration::from_secs(3_600);
+use super::workers::Worker;
+use crate::change::{Seq, Vital};
 
 impl Ledger {
     /// See `Store::sweep`; pruning is the table's.
     pub fn sweep(&mut self, limit: usize) -> Swept {
         self.serve_time();
-        let mut swept = Swept::default();
         let mut room = limit;
-        swept.lapsed = self.end_leases(&mut room);
-        swept.timed_out = self.end_timeouts(&mut room);
-        swept.expired = self.expire(&mut room);
-        swept.due = self.make_due_ready(&mut room);
-        swept.more = room == 0;
+        let mut swept = Swept {
+            lapsed: self.end_leases(&mut room),
+            timed_out: self.end_timeouts(&mut room),
+            expired: self.expire(&mut room),
+            due: self.make_due_ready(&mut room),
+            ..Swept::default()
+        };
+        swept.more = room == 0 && self.has_due();
         self.forget_workers();
         swept
     }
 
+    fn has_due(&self) -> bool {
+        let is_due = |set: &BTreeSet<(Timestamp, Seq)>, by: Timestamp| {
+            set.first().is_some_and(|&(at, _)| at <= by)
+        };
+        is_due(&self.timer, self.now)
+            || is_due(&self.expiry, self.now)
+            || is_due(&self.deadlines, self.now.minus(TIMEOUT_GRACE))
+            || self.workers.iter().any(|(_, worker)| self.has_lapsed(worker))
+    }
+
+    fn has_lapsed(&self, worker: &Worker) -> bool {
+        worker.lease_end <= self.served && !worker.held.is_empty()
+    }
+
     /// When the next timer is due, if any is set.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let first = |set: &std::collections::BTreeSet<(Timestamp, Seq)>| set.first().map(|e| e.0);
+        let first = |set: &BTreeSet<(Timestamp, Seq)>| set.first().map(|entry| entry.0);
         first(&self.timer).into_iter().chain(first(&self.expiry)).min()
     }
 
     fn serve_time(&mut self) {
-        if let Some(before) = self.swept_at.replace(self.now) {
-            self.served += self.now.since(before).min(SERVED_PER_SWEEP_MAX);
-        }
+        self.served += self.now.since(self.swept_at).min(SERVED_PER_SWEEP_MAX);
+        self.swept_at = self.now;
     }
 
+    /// Takes from workers whose lease is over what they hold, as lost.
     fn end_leases(&mut self, room: &mut usize) -> usize {
-        let lapsed = |worker: &super::workers::Worker| {
-            worker.lease_end <= self.served && !worker.held.is_empty()
-        };
-        let numbers: Vec<_> =
-            self.workers.iter().filter(|(_, worker)| lapsed(worker)).map(|(n, _)| n).collect();
-        let mut ended = 0;
-        for number in numbers {
-            ended += self.end_lease(number, "its lease ended", room);
-        }
-        ended
-    }
-
-    /// Takes from a worker what it holds, as lost.
-    pub(super) fn end_lease(
-        &mut self,
-        number: WorkerNumber,
-        why: &str,
-        room: &mut usize,
-    ) -> usize {
-        let Some(worker) = self.workers.get(number) else { return 0 };
-        let name = if worker.info.name.is_empty() {
-            worker.id.to_string()
-        } else {
-            format!("{} ({})", worker.id, worker.info.name)
-        };
-        let seqs: Vec<Seq> = worker.held.iter().copied().take(*room).collect();
+        let lapsed = self.workers.iter().filter(|(_, worker)| self.has_lapsed(worker));
+        let held = lapsed.flat_map(|(_, worker)| worker.held.iter().map(|&seq| (seq, worker.id)));
+        let seqs: Vec<_> = held.take(*room).collect();
         *room -= seqs.len();
-        for &seq in &seqs {
+        for &(seq, worker) in &seqs {
             if let Some(token) = self.token_of(seq) {
-                let message = format!("attempt {} lost: worker {name}: {why}", token.attempt);
-                self.lapse(seq, token, JobError::new("lost", &message));
+                self.lapse(seq, token, worker);
             }
         }
         seqs.len()
@@ -143,10 +133,7 @@ impl Ledger {
     }
 
     fn forget_workers(&mut self) {
-        let before = self.now.minus(WORKER_KEPT);
-        let is_gone = |worker: &super::workers::Worker| {
-            worker.held.is_empty() && worker.last_seen_at < before
-        };
+        let is_gone = |worker: &Worker| worker.held.is_empty() && worker.lease_end <= self.served;
         let gone: Vec<_> =
             self.workers.iter().filter(|(_, worker)| is_gone(worker)).map(|(n, _)| n).collect();
         for number in gone {

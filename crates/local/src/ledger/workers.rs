@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use taskwright_core::{Name, Timestamp, WorkerId};
 use taskwright_store::WorkerInfo;
 
-use crate::change::{Seq, WorkerNumber};
+use crate::change::{Seq, WorkerFact, WorkerNumber};
 
 /// A worker and what it holds.
 #[derive(Debug)]
@@ -34,18 +34,31 @@ pub struct Worker {
     pub in_process: bool,
 }
 
+impl Worker {
+    /// What is written down of it.
+    pub fn fact(&self, number: WorkerNumber) -> WorkerFact {
+        WorkerFact {
+            number,
+            id: self.id,
+            namespace: self.namespace.as_str().into(),
+            first_seen_at: self.first_seen_at,
+            in_process: self.in_process,
+        }
+    }
+}
+
 /// All workers that are known.
 #[derive(Debug, Default)]
 pub struct Workers {
     workers: FxHashMap<WorkerNumber, Worker>,
-    numbers: FxHashMap<WorkerId, WorkerNumber>,
+    numbers: FxHashMap<(Name, WorkerId), WorkerNumber>,
     next: WorkerNumber,
 }
 
 impl Workers {
     /// The number of a worker.
-    pub fn number(&self, id: WorkerId) -> Option<WorkerNumber> {
-        self.numbers.get(&id).copied()
+    pub fn number(&self, namespace: &Name, id: WorkerId) -> Option<WorkerNumber> {
+        self.numbers.get(&(namespace.clone(), id)).copied()
     }
 
     /// A worker.
@@ -63,17 +76,22 @@ impl Workers {
         self.next
     }
 
+    /// Gives no number below this one to a new worker.
+    pub fn skip_to(&mut self, next: WorkerNumber) {
+        self.next = self.next.max(next);
+    }
+
     /// Adds a worker.
     pub fn insert(&mut self, number: WorkerNumber, worker: Worker) {
-        self.next = self.next.max(number + 1);
-        self.numbers.insert(worker.id, number);
+        self.skip_to(number + 1);
+        self.numbers.insert((worker.namespace.clone(), worker.id), number);
         self.workers.insert(number, worker);
     }
 
     /// Forgets a worker.
     pub fn remove(&mut self, number: WorkerNumber) {
         if let Some(worker) = self.workers.remove(&number) {
-            self.numbers.remove(&worker.id);
+            self.numbers.remove(&(worker.namespace, worker.id));
         }
     }
 
