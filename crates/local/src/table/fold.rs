@@ -87,6 +87,17 @@ impl Fold {
         self.bytes
     }
 
+    /// Empties it, and keeps its memory for the next groups.
+    pub(super) fn clear(&mut self) {
+        self.inserted.clear();
+        self.updated.clear();
+        self.lanes.clear();
+        self.queues.clear();
+        self.workers.clear();
+        self.audit.clear();
+        (self.position, self.changes, self.bytes) = (0, 0, 0);
+    }
+
     fn add(&mut self, change: Change) {
         match change {
             Change::Insert(fixed, vital) => {

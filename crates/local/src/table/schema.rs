@@ -1,15 +1,31 @@
 //! The layout of the table, and opening one.
 
-use rusqlite::Connection;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction};
+use taskwright_core::StateName;
 use taskwright_store::{Error, ErrorKind, Result};
 
-use super::failure::{at, sentence};
-use super::STATE_WORDS_SQL;
+use super::failure::{corrupt, failed};
+use crate::change::Seq;
 
 /// `TWRT` in the header of the file: `file` and we know whose it is.
 pub(super) const APPLICATION_ID: i32 = 0x5457_5254;
 /// The format that this version writes, kept as `user_version`.
 pub(super) const FORMAT: i32 = 1;
+/// Longer texts live apart from their row, in bytes.
+pub(super) const LONG_BYTES: usize = 4 * 1024;
+
+/// The size of a page of the file.
+pub(super) const PAGE_BYTES: u64 = 4096;
+const CACHE_KIB: i64 = 32 * 1024;
+const READ_CACHE_KIB: i64 = 4 * 1024;
+/// What the write-ahead log is cut to once it has been written back, in bytes.
+const WAL_KEPT: i64 = 4 * 1024 * 1024;
+/// How long to wait for another program that looks into the table.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+const STATEMENTS: usize = 64;
 
 /// Long texts of a job (`args`, `result`, `progress`, `checkpoint`) live in `payload`, and their
 /// column holds their length as an integer: so a change of state never rewrites them. Columns of
@@ -107,3 +123,179 @@ CREATE TABLE ended (
     finished_at   INTEGER NOT NULL
 ) WITHOUT ROWID;
 ";
+
+/// What people look at with `sqlite3`: names, words and times instead of numbers.
+fn views() -> String {
+    let state = StateName::ALL.map(|state| format!("WHEN {} THEN '{state}'", number_of(state)));
+    let long = |column: &str, kind: Long| {
+        let key = format!("j.seq * {} + {}", Long::COUNT, kind as i64);
+        format!(
+            "iif(typeof(j.{column}) = 'integer', \
+             (SELECT body FROM payload WHERE key = {key}), j.{column}) AS {column}"
+        )
+    };
+    let time = |column: &str| {
+        format!("strftime('%FT%R:%fZ', j.{column} / 1e6, 'unixepoch') AS {column}")
+    };
+    let uuid = |column: &str| {
+        let hex = format!("lower(hex({column}))");
+        let parts = [(1, 8), (9, 4), (13, 4), (17, 4), (21, 12)];
+        parts.map(|(from, len)| format!("substr({hex}, {from}, {len})")).join(" || '-' || ")
+    };
+    let columns = [
+        "j.seq".to_owned(),
+        format!("{} AS id", uuid("j.id")),
+        "l.namespace, l.queue, l.task".to_owned(),
+        format!("CASE j.state {} END AS state", state.join(" ")),
+        "j.priority, j.attempt, j.max_attempts, j.timeout_ms".to_owned(),
+        time("created_at"),
+        time("due_at"),
+        time("started_at"),
+        time("finished_at"),
+        format!("{} AS worker", uuid("w.id")),
+        "j.error_kind, j.error, j.cancel_reason".to_owned(),
+        long("args", Long::Args),
+        long("result", Long::Result),
+        long("checkpoint", Long::Checkpoint),
+    ];
+    format!(
+        "CREATE VIEW job AS SELECT {} FROM jobs j \
+         LEFT JOIN lanes l ON l.number = j.lane LEFT JOIN workers w ON w.number = j.worker;",
+        columns.join(", ")
+    )
+}
+
+/// Texts of a job that live in `payload` where they are long, at key seq × COUNT + kind.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Long {
+    Args = 0,
+    Result = 1,
+    Progress = 2,
+    Checkpoint = 3,
+}
+
+impl Long {
+    pub const COUNT: i64 = 4;
+    pub const ALL: [Long; 4] = [Long::Args, Long::Result, Long::Progress, Long::Checkpoint];
+
+    pub fn key(self, seq: Seq) -> i64 {
+        seq.cast_signed() * Self::COUNT + self as i64
+    }
+}
+
+/// The number of a state in the table.
+pub(super) fn number_of(state: StateName) -> i64 {
+    match state {
+        StateName::Blocked => 0,
+        StateName::Available => 1,
+        StateName::Running => 2,
+        StateName::Completed => 3,
+        StateName::Dead => 4,
+        StateName::Cancelled => 5,
+        StateName::Expired => 6,
+    }
+}
+
+/// The numbers of the states of some kind, for SQL.
+pub(super) fn numbers_of(of_kind: fn(StateName) -> bool) -> String {
+    let states = StateName::ALL.into_iter().filter(|state| of_kind(*state));
+    states.map(|state| number_of(state).to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The state with this number.
+pub(super) fn state_of(number: i64) -> Result<StateName> {
+    let state = StateName::ALL.into_iter().find(|state| number_of(*state) == number);
+    state.ok_or_else(|| corrupt(format_args!("{number} is the number of no state")))
+}
+
+/// The length of a job's args, in SQL.
+pub(super) const ARGS_LEN: &str =
+    "CASE typeof(j.args) WHEN 'integer' THEN j.args ELSE octet_length(j.args) END";
+
+/// The bytes that a job's texts take, as they count for retention, in SQL.
+pub(super) const WEIGHT: &str = "
+    CASE typeof(j.args) WHEN 'integer' THEN j.args ELSE octet_length(j.args) END
+    + CASE typeof(j.result) WHEN 'integer' THEN j.result ELSE ifnull(octet_length(j.result), 0) END
+    + CASE typeof(j.checkpoint) WHEN 'integer' THEN j.checkpoint
+      ELSE ifnull(octet_length(j.checkpoint), 0) END
+    + CASE WHEN j.attempt > 1 OR j.error IS NOT NULL
+      THEN (SELECT ifnull(sum(octet_length(error)), 0) FROM attempts WHERE seq = j.seq) ELSE 0 END";
+
+/// Sets up a connection that writes to `place`, and the table in it where it is new: then
+/// `new_store` is the id of the store.
+pub(super) fn prepare(connection: &mut Connection, place: &Path, new_store: u128) -> Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let settings = format!(
+        "PRAGMA page_size = {PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL; \
+         PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY;"
+    );
+    connection
+        .busy_timeout(BUSY_WAIT)
+        .and_then(|()| connection.execute_batch(&settings))
+        .map_err(failed("open the table"))?;
+    let is_new = check(connection, place)?;
+    let settings = format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; \
+         PRAGMA journal_size_limit = {WAL_KEPT};"
+    );
+    connection.execute_batch(&settings).map_err(failed("open the table"))?;
+    if is_new {
+        connection
+            .transaction()
+            .and_then(|transaction| create(transaction, new_store))
+            .map_err(failed("create the table"))?;
+    }
+    Ok(())
+}
+
+/// Sets up a connection that only reads `place`.
+pub(super) fn prepare_to_read(connection: &Connection, place: &Path) -> Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let settings =
+        format!("PRAGMA query_only = ON; PRAGMA cache_size = -{READ_CACHE_KIB}; PRAGMA temp_store = MEMORY;");
+    connection
+        .busy_timeout(BUSY_WAIT)
+        .and_then(|()| connection.execute_batch(&settings))
+        .map_err(failed("open the table"))?;
+    check(connection, place).map(|_| ())
+}
+
+fn create(transaction: Transaction<'_>, new_store: u128) -> rusqlite::Result<()> {
+    transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(&views())?;
+    transaction.execute(
+        "INSERT INTO meta VALUES (1, ?1, 0, 0, 0, 1, 0, 0, 0, 0)",
+        [new_store.to_be_bytes()],
+    )?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
+}
+
+/// Whose file it is, and whether this version can read it. Answers whether it is empty.
+fn check(connection: &Connection, place: &Path) -> Result<bool> {
+    let number = |pragma: &str| {
+        connection
+            .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i32>(0))
+            .map_err(failed("open the table"))
+    };
+    let (application, format) = (number("application_id")?, number("user_version")?);
+    let is_empty = number("schema_version")? == 0;
+    let place = place.display();
+    if application != APPLICATION_ID && !(is_empty && application == 0 && format == 0) {
+        return Err(Error::new(
+            ErrorKind::Unusable,
+            format!("{place} is a SQLite database of another program; choose another directory"),
+        ));
+    }
+    if format > FORMAT {
+        return Err(Error::new(
+            ErrorKind::TooNew,
+            format!(
+                "{place} has format {format} and this version of Taskwright reads up to format \
+                 {FORMAT}; use a newer version"
+            ),
+        ));
+    }
+    Ok(is_empty)
+}

@@ -1,0 +1,226 @@
+//! How fast the table takes what the journal acknowledged.
+//!
+//! `cargo run --release -p taskwright-local --example table_rate [-- JOBS]`
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use taskwright_core::{JobId, Json, Life, Place, State, Timestamp, Token, Verdict};
+use taskwright_local::change::{Change, Fixed, Lane, Position, Run, Update, Vital, WorkerFact};
+use taskwright_local::table::{Fold, Table};
+
+const GROUP: u64 = 100;
+const ROWS: usize = 20_000;
+const LANES: u32 = 8;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let jobs = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
+    let directory = tempfile::tempdir()?;
+    lives(&directory.path().join("lives"), jobs)?;
+    let backlog = directory.path().join("backlog");
+    fill(&backlog, jobs)?;
+    open(&backlog)?;
+    drain(&backlog, jobs)?;
+    Ok(())
+}
+
+/// Jobs whose whole life falls into one fold.
+fn lives(path: &Path, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let mut feed = Feed::new(Table::open(path, 1)?);
+    for first in (0..jobs).step_by(GROUP as usize) {
+        let seqs = first..first + GROUP;
+        feed.push(seqs.clone().map(inserted).collect())?;
+        feed.push(seqs.clone().map(claimed).collect())?;
+        feed.push(seqs.map(completed).collect())?;
+    }
+    feed.finish("lives in one fold", jobs)
+}
+
+fn fill(path: &Path, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let mut feed = Feed::new(Table::open(path, 1)?);
+    for first in (0..jobs).step_by(GROUP as usize) {
+        feed.push((first..first + GROUP).map(inserted).collect())?;
+    }
+    feed.finish("fill", jobs)
+}
+
+fn open(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let began = Instant::now();
+    let table = Table::open(path, 1)?;
+    let loaded = table.load()?;
+    let mut live = Vec::new();
+    table.live_jobs(|job| live.push(job))?;
+    println!(
+        "{:<24} {:>9} jobs, {} lanes: {:?}",
+        "open and load",
+        live.len(),
+        loaded.lanes.len(),
+        began.elapsed()
+    );
+    let began = Instant::now();
+    let mut ids = 0;
+    table.ended_ids(|_, _| ids += 1)?;
+    println!("{:<24} {ids:>9} ids: {:?}", "ids of ended jobs", began.elapsed());
+    Ok(())
+}
+
+fn drain(path: &Path, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let mut feed = Feed::new(Table::open(path, 1)?);
+    for first in (0..jobs).step_by(GROUP as usize) {
+        feed.push((first..first + GROUP).map(claimed).collect())?;
+        feed.push((first..first + GROUP).map(completed).collect())?;
+    }
+    feed.finish("drain a backlog", jobs)
+}
+
+/// Feeds groups to a table and measures the parts.
+struct Feed {
+    table: Table,
+    fold: Fold,
+    position: Position,
+    folding: Duration,
+    applying: Vec<Duration>,
+    checkpoints: Vec<Duration>,
+}
+
+impl Feed {
+    fn new(table: Table) -> Self {
+        let position = table.position();
+        let mut feed = Feed {
+            table,
+            fold: Fold::new(),
+            position,
+            folding: Duration::ZERO,
+            applying: Vec::new(),
+            checkpoints: Vec::new(),
+        };
+        feed.fold.push(position + 1, now(), names());
+        feed.position += 1;
+        feed
+    }
+
+    fn push(&mut self, changes: Vec<Change>) -> Result<(), Box<dyn std::error::Error>> {
+        self.position += 1;
+        let began = Instant::now();
+        self.fold.push(self.position, now(), changes);
+        self.folding += began.elapsed();
+        if self.fold.rows() >= ROWS {
+            self.apply()?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        let began = Instant::now();
+        self.table.apply(&mut self.fold)?;
+        self.applying.push(began.elapsed());
+        if self.table.unwritten_bytes()? > 24 << 20 {
+            let began = Instant::now();
+            black_box(self.table.checkpoint()?);
+            self.checkpoints.push(began.elapsed());
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, what: &str, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
+        self.apply()?;
+        let micros = |time: Duration| time.as_secs_f64() * 1e6 / jobs as f64;
+        let total = |times: &[Duration]| times.iter().sum::<Duration>();
+        let longest = |times: &[Duration]| times.iter().max().copied().unwrap_or_default();
+        let whole = self.folding + total(&self.applying) + total(&self.checkpoints);
+        println!(
+            "{what:<24} {jobs:>9} jobs: fold {:.2} + apply {:.2} + checkpoint {:.2} us a job \
+             = {:.0}/s; longest apply {:?}, checkpoint {:?}; file {} MB",
+            micros(self.folding),
+            micros(total(&self.applying)),
+            micros(total(&self.checkpoints)),
+            jobs as f64 / whole.as_secs_f64(),
+            longest(&self.applying),
+            longest(&self.checkpoints),
+            std::fs::metadata(self.table.path().ok_or("no file")?)?.len() / 1_000_000,
+        );
+        Ok(())
+    }
+}
+
+fn names() -> Vec<Change> {
+    let lanes = (0..LANES).map(|number| {
+        Change::Lane(Lane {
+            number,
+            namespace: "default".into(),
+            queue: format!("queue{}", number / 4).into(),
+            task: format!("task{number}").into(),
+        })
+    });
+    let worker = Change::Worker(WorkerFact {
+        number: 1,
+        id: taskwright_core::WorkerId::from_u128(7),
+        namespace: "default".into(),
+        first_seen_at: now(),
+        in_process: false,
+    });
+    lanes.chain([worker]).collect()
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_763_715_600_000)
+}
+
+fn at(seq: u64) -> Timestamp {
+    now().plus(Duration::from_micros(seq * 5))
+}
+
+fn spread(seq: u64) -> u64 {
+    let mut z = seq.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z ^ (z >> 27)
+}
+
+fn fixed(seq: u64) -> Fixed {
+    let random = spread(seq).to_le_bytes();
+    let mut ten = [0; 10];
+    ten[..8].copy_from_slice(&random);
+    Fixed {
+        seq,
+        id: JobId::v7(at(seq), ten),
+        lane: (spread(seq) % u64::from(LANES)) as u32,
+        priority: 0,
+        timeout_ms: None,
+        created_at: at(seq),
+        fingerprint: spread(seq),
+        max_attempts: 20,
+        args: Json::from_trusted(format!("{{\"text\":\"{}\"}}", "x".repeat(189))),
+        extras: None,
+    }
+}
+
+fn waiting(seq: u64) -> Vital {
+    let place = Place::Ready(at(seq).as_micros());
+    Vital { life: Life::new(20, 0, place), due_at: at(seq), run: None, finished_at: None }
+}
+
+fn inserted(seq: u64) -> Change {
+    Change::Insert(Arc::new(fixed(seq)), waiting(seq))
+}
+
+fn claimed(seq: u64) -> Change {
+    let token = Token { epoch: 1, attempt: 1, nonce: spread(seq) };
+    let vital = waiting(seq);
+    let life = Life { state: State::Running(token), attempt: 1, ..vital.life };
+    let run = Some(Run { worker: 1, claim: seq / GROUP, started_at: at(seq) });
+    Change::Update(Update { seq, vital: Vital { life, run, ..vital }, more: None })
+}
+
+fn completed(seq: u64) -> Change {
+    let Change::Update(Update { vital, .. }) = claimed(seq) else { unreachable!() };
+    let token = Token { epoch: 1, attempt: 1, nonce: spread(seq) };
+    let last = Some((token, Verdict::Completed));
+    let life = Life { state: State::Completed, last, ..vital.life };
+    Change::Update(Update {
+        seq,
+        vital: Vital { life, finished_at: Some(at(seq)), ..vital },
+        more: None,
+    })
+}
