@@ -65,6 +65,19 @@ pub struct Extras {
 }
 
 impl Extras {
+    /// About how many bytes its fields take when written down.
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.group, &self.unique_key, &self.alias, &self.trace];
+        let single: usize = texts.into_iter().flatten().map(|text| text.len() + 8).sum();
+        let lists = [&self.tags, &self.limit_keys, &self.requires];
+        let listed: usize = lists.into_iter().flatten().map(|text| text.len() + 8).sum();
+        let waits = match &self.retry {
+            Some(RetryPolicy::List { delays_ms }) => 10 * delays_ms.len(),
+            _ => 24,
+        };
+        single + listed + waits + 20 * self.parents.len()
+    }
+
     /// Whether all fields are empty.
     pub fn is_empty(&self) -> bool {
         *self == Extras::default()

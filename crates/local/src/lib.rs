@@ -8,7 +8,13 @@
 
 pub mod change;
 pub mod codec;
+pub mod directory;
 pub mod disk;
+pub mod journal;
 pub mod ledger;
+pub mod core;
+pub mod request;
+pub mod writer;
+pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;

@@ -146,6 +146,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// About how many bytes of text it carries.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Outcome::Completed { result } => result.as_ref().map_or(0, Json::len),
+            Outcome::Failed { error, .. } => error.message.len(),
+            Outcome::Cancelled { reason } => reason.len(),
+            Outcome::Checkpoint { value } => value.len(),
+            Outcome::TimedOut | Outcome::Snoozed { .. } | Outcome::Released => 0,
+        }
+    }
+
     /// How the attempt ends; `None`: it goes on.
     pub fn verdict(&self) -> Option<Verdict> {
         match self {

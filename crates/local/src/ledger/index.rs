@@ -60,6 +60,7 @@ impl Ledger {
                 let since = &mut self.lanes.queues[queue_index].ready_since;
                 *since.entry(second(vital.due_at)).or_insert(0) += 1;
                 self.became_ready = true;
+                self.ready += 1;
             }
             State::Available(Place::Until(due_at)) => {
                 self.timer.insert((due_at, seq));
@@ -92,6 +93,7 @@ impl Ledger {
                 let ready =
                     if vital.life.is_suspect() { &mut lane.suspects } else { &mut lane.ready };
                 ready.remove(&(rank, seq));
+                self.ready -= 1;
                 let since = &mut self.lanes.queues[queue_index].ready_since;
                 if let Some(count) = since.get_mut(&second(vital.due_at)) {
                     *count -= 1;

@@ -98,6 +98,8 @@ pub struct Ledger {
     is_heard: bool,
     /// Whether a job became ready since waiting claims were last served.
     became_ready: bool,
+    /// Ready jobs in all lanes.
+    ready: usize,
 }
 
 /// What a ledger starts from.
@@ -144,6 +146,7 @@ impl Ledger {
             events: Vec::new(),
             is_heard: false,
             became_ready: false,
+            ready: 0,
         }
     }
 
@@ -190,6 +193,16 @@ impl Ledger {
             self.inserted.push_back((self.position, last));
         }
         (std::mem::take(&mut self.changes), std::mem::take(&mut self.events))
+    }
+
+    /// Whether anything was decided since `begin`.
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Whether any job is ready.
+    pub fn has_ready(&self) -> bool {
+        self.ready > 0
     }
 
     /// Whether a job became ready since the last call.
