@@ -10,6 +10,7 @@ mod insert;
 mod lease;
 mod look;
 mod order;
+pub mod random;
 mod report;
 mod restart;
 mod retention;
@@ -47,7 +48,7 @@ pub trait Harness: Send + Sync {
     fn clock(&self) -> Arc<ManualClock>;
 
     /// The store closed and opened again with the same retention; `None` where nothing of it
-    /// outlives the process.
+    /// outlives the process (it stays open then).
     async fn reopen(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>>;
 }
 

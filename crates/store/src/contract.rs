@@ -17,7 +17,7 @@ use crate::view::*;
 /// - **S9** A read sees every write that was acknowledged before it began. **S10** Nothing that is
 ///   not yet durable is shown to anybody.
 /// - **L6** Only the store's own time counts, and it never goes back: it is the latest instant that
-///   the clock has shown, over restarts too as far as anybody was told of it.
+///   the clock has shown, over restarts too as far as anything was written then.
 /// - Inputs are validated by the engine; the maxima of `core::limits` hold.
 /// - Futures may be dropped at any time: what was begun is then done or not, never half done.
 #[async_trait]

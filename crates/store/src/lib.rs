@@ -9,6 +9,8 @@ pub mod conformance;
 pub mod contract;
 pub mod error;
 pub mod events;
+#[cfg(feature = "testing")]
+pub mod fault;
 pub mod model;
 pub mod request;
 pub mod retention;
@@ -18,6 +20,8 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use contract::Store;
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, Events, Heard, Publisher};
+#[cfg(feature = "testing")]
+pub use fault::{Fault, FaultRates, FaultStore};
 pub use model::NaiveStore;
 pub use request::*;
 pub use retention::Retention;

@@ -40,6 +40,7 @@ impl Harness for NaiveHarness {
 }
 
 taskwright_store::conformance!(naive, NaiveHarness::new());
+taskwright_store::model_test!(the_model_follows_itself, NaiveHarness::new());
 
 /// A case that the macro does not list would never run.
 #[test]

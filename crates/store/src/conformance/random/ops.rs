@@ -1,0 +1,298 @@
+//! Random operations, described so that any part of them can be left out and the rest still means
+//! something: jobs and attempts are picked by an index among those that are known.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+/// One step of a random life of a store.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Insert {
+        jobs: Vec<JobPick>,
+        partial: bool,
+        fault: CallFault,
+    },
+    Claim {
+        worker: usize,
+        serves: Serves,
+        max: usize,
+        number: ClaimNumber,
+        fault: CallFault,
+    },
+    Report {
+        reports: Vec<(Index, OutcomePick)>,
+        fault: CallFault,
+    },
+    Heartbeat {
+        worker: usize,
+        beat: Beat,
+        fault: CallFault,
+    },
+    Sweep {
+        fault: CallFault,
+    },
+    Control {
+        command: CommandPick,
+        fault: CallFault,
+    },
+    Look {
+        filter: FilterPick,
+    },
+    /// The clock jumps ahead.
+    Skip(Duration),
+    /// The clock goes back.
+    TurnBack(Duration),
+    /// So many seconds pass, with a sweep in each.
+    Serve(u8),
+    Reopen,
+}
+
+/// What happens to a call on its way.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum CallFault {
+    None,
+    Unsent,
+    ReplyLost,
+}
+
+#[derive(Clone, Debug)]
+pub enum JobPick {
+    New(JobShape),
+    Known { which: Index, other_body: bool },
+}
+
+#[derive(Clone, Debug)]
+pub struct JobShape {
+    pub elsewhere: bool,
+    pub queue: usize,
+    pub task: usize,
+    pub priority: i8,
+    pub run_in: Option<i64>,
+    pub max_attempts: u32,
+    pub timeout: Option<u64>,
+    pub retry: usize,
+    pub expires_in: Option<u64>,
+    pub tagged: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Serves {
+    pub elsewhere: bool,
+    pub queues: Vec<usize>,
+    pub tasks: Option<Vec<usize>>,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum ClaimNumber {
+    Next,
+    Same,
+    Lower,
+}
+
+#[derive(Clone, Debug)]
+pub enum OutcomePick {
+    Completed(Option<u8>),
+    Failed(Option<u64>),
+    FailedByPolicy,
+    FailedForGood,
+    TimedOut,
+    Snoozed(u64),
+    Released,
+    Cancelled,
+    Checkpoint(u8),
+}
+
+#[derive(Clone, Debug)]
+pub struct Beat {
+    pub elsewhere: bool,
+    /// Which of its newest attempts the worker holds, bit by bit.
+    pub holds: u32,
+    /// How many of its newest claims may still arrive.
+    pub unsettled: u64,
+    /// Attempts it has no business with.
+    pub foreign: Vec<Index>,
+    pub progress: Vec<(Index, u8)>,
+    pub slots: u32,
+}
+
+#[derive(Clone, Debug)]
+pub enum CommandPick {
+    Cancel(Index),
+    Redrive(Index, u32),
+    Delete(Index),
+    Pause(usize),
+    Resume(usize),
+}
+
+#[derive(Clone, Debug)]
+pub struct FilterPick {
+    pub elsewhere: bool,
+    pub queue: Option<usize>,
+    pub task: Option<usize>,
+    pub state: Option<usize>,
+    pub tagged: bool,
+    pub limit: usize,
+}
+
+pub const QUEUES: usize = 3;
+pub const TASKS: usize = 2;
+pub const WORKERS: usize = 4;
+pub const RETRIES: usize = 4;
+
+pub fn operations() -> impl Strategy<Value = Vec<Op>> {
+    prop::collection::vec(operation(), 1..90)
+}
+
+fn operation() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => insert(),
+        8 => claim(),
+        8 => report(),
+        4 => heartbeat(),
+        3 => fault().prop_map(|fault| Op::Sweep { fault }),
+        3 => (command(), fault()).prop_map(|(command, fault)| Op::Control { command, fault }),
+        2 => filter().prop_map(|filter| Op::Look { filter }),
+        3 => skip().prop_map(Op::Skip),
+        1 => (1_u64..7_200).prop_map(|seconds| Op::TurnBack(Duration::from_secs(seconds))),
+        2 => (1_u8..20).prop_map(Op::Serve),
+        1 => Just(Op::Reopen),
+    ]
+}
+
+fn fault() -> impl Strategy<Value = CallFault> {
+    prop_oneof![
+        8 => Just(CallFault::None),
+        1 => Just(CallFault::Unsent),
+        1 => Just(CallFault::ReplyLost),
+    ]
+}
+
+/// Mostly moments, sometimes the times that matter to waits, windows and retention.
+fn skip() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        4 => (1_u64..2_000_000).prop_map(Duration::from_micros),
+        4 => (1_u64..120).prop_map(Duration::from_secs),
+        1 => (600_u64..2_000).prop_map(Duration::from_secs),
+        1 => (3_600_u64..90_000).prop_map(Duration::from_secs),
+    ]
+}
+
+fn rarely() -> impl Strategy<Value = bool> {
+    prop::bool::weighted(0.1)
+}
+
+fn insert() -> impl Strategy<Value = Op> {
+    let pick = prop_oneof![
+        5 => shape().prop_map(JobPick::New),
+        1 => (any::<Index>(), prop::bool::weighted(0.3))
+            .prop_map(|(which, other_body)| JobPick::Known { which, other_body }),
+    ];
+    (prop::collection::vec(pick, 1..6), any::<bool>(), fault())
+        .prop_map(|(jobs, partial, fault)| Op::Insert { jobs, partial, fault })
+}
+
+fn shape() -> impl Strategy<Value = JobShape> {
+    let lane = (rarely(), 0..QUEUES, 0..TASKS);
+    let times = (
+        prop::option::weighted(0.3, -100_i64..300),
+        prop::option::weighted(0.3, 1_u64..30),
+        prop::option::weighted(0.2, 1_u64..200),
+    );
+    let rest =
+        (prop_oneof![4 => Just(0_i8), 1 => -10_i8..=10], 1_u32..4, 0..RETRIES, any::<bool>());
+    (lane, times, rest).prop_map(|(lane, times, (priority, max_attempts, retry, tagged))| {
+        JobShape {
+            elsewhere: lane.0,
+            queue: lane.1,
+            task: lane.2,
+            priority,
+            run_in: times.0,
+            max_attempts,
+            timeout: times.1,
+            retry,
+            expires_in: times.2,
+            tagged,
+        }
+    })
+}
+
+fn claim() -> impl Strategy<Value = Op> {
+    let tasks = prop::option::weighted(0.4, prop::collection::vec(0..TASKS, 0..3));
+    let serves = (rarely(), prop::collection::vec(0..QUEUES, 1..4), tasks)
+        .prop_map(|(elsewhere, queues, tasks)| Serves { elsewhere, queues, tasks });
+    let number = prop_oneof![
+        6 => Just(ClaimNumber::Next),
+        2 => Just(ClaimNumber::Same),
+        1 => Just(ClaimNumber::Lower),
+    ];
+    (0..WORKERS, serves, 1_usize..6, number, fault()).prop_map(
+        |(worker, serves, max, number, fault)| Op::Claim { worker, serves, max, number, fault },
+    )
+}
+
+fn report() -> impl Strategy<Value = Op> {
+    let outcome = prop_oneof![
+        4 => any::<Option<u8>>().prop_map(OutcomePick::Completed),
+        2 => prop::option::of(1_u64..60).prop_map(OutcomePick::Failed),
+        2 => Just(OutcomePick::FailedByPolicy),
+        1 => Just(OutcomePick::FailedForGood),
+        1 => Just(OutcomePick::TimedOut),
+        1 => prop_oneof![Just(0), 1_u64..60].prop_map(OutcomePick::Snoozed),
+        2 => Just(OutcomePick::Released),
+        1 => Just(OutcomePick::Cancelled),
+        1 => any::<u8>().prop_map(OutcomePick::Checkpoint),
+    ];
+    (prop::collection::vec((any::<Index>(), outcome), 1..5), fault())
+        .prop_map(|(reports, fault)| Op::Report { reports, fault })
+}
+
+fn heartbeat() -> impl Strategy<Value = Op> {
+    let holds = prop_oneof![2 => Just(u32::MAX), 1 => any::<u32>()];
+    let foreign = prop::collection::vec(any::<Index>(), 0..2);
+    let progress = prop::collection::vec((any::<Index>(), any::<u8>()), 0..3);
+    let beat = (rarely(), holds, 0_u64..3, foreign, progress, 0_u32..9).prop_map(
+        |(elsewhere, holds, unsettled, foreign, progress, slots)| Beat {
+            elsewhere,
+            holds,
+            unsettled,
+            foreign,
+            progress,
+            slots,
+        },
+    );
+    (0..WORKERS, beat, fault()).prop_map(|(worker, beat, fault)| Op::Heartbeat {
+        worker,
+        beat,
+        fault,
+    })
+}
+
+fn command() -> impl Strategy<Value = CommandPick> {
+    prop_oneof![
+        4 => any::<Index>().prop_map(CommandPick::Cancel),
+        3 => (any::<Index>(), 0_u32..4).prop_map(|(job, n)| CommandPick::Redrive(job, n)),
+        2 => any::<Index>().prop_map(CommandPick::Delete),
+        1 => (0..QUEUES).prop_map(CommandPick::Pause),
+        2 => (0..QUEUES).prop_map(CommandPick::Resume),
+    ]
+}
+
+fn filter() -> impl Strategy<Value = FilterPick> {
+    let options = (
+        prop::option::of(0..QUEUES),
+        prop::option::weighted(0.3, 0..TASKS),
+        prop::option::weighted(0.4, 0_usize..7),
+    );
+    (rarely(), options, rarely(), 1_usize..10).prop_map(
+        |(elsewhere, (queue, task, state), tagged, limit)| FilterPick {
+            elsewhere,
+            queue,
+            task,
+            state,
+            tagged,
+            limit,
+        },
+    )
+}
