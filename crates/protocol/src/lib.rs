@@ -27,6 +27,13 @@ mod status;
 mod work;
 mod write;
 
+use taskwright_core::limits::{BATCH_BYTES_MAX, BATCH_MAX, ERROR_BYTES_MAX, PAYLOAD_BYTES_MAX};
+
+/// Longest request, in bytes: the args or results of one call, and as much again for the rest.
+pub const REQUEST_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
+/// Longest reply, in bytes: a whole batch of jobs with the longest args, results and errors.
+pub const REPLY_BYTES_MAX: usize = BATCH_MAX * (3 * PAYLOAD_BYTES_MAX + 32 * ERROR_BYTES_MAX);
+
 pub use enqueue::Reply;
 pub use operation::{Operation, UnknownOperation};
 pub use remote::{RemoteApi, Transport};

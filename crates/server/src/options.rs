@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use taskwright_protocol::REQUEST_BYTES_MAX;
+
 use crate::credential::Credential;
 
 /// How a server listens and whom it lets in.
@@ -61,7 +63,7 @@ impl Default for Limits {
         Limits {
             connections_max: 1_024,
             header_bytes_max: 64 * 1_024,
-            body_bytes_max: 16 * 1_024 * 1_024,
+            body_bytes_max: REQUEST_BYTES_MAX,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(30),
