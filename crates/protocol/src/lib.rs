@@ -38,3 +38,7 @@ pub use enqueue::Reply;
 pub use operation::{Operation, UnknownOperation};
 pub use remote::{RemoteApi, Transport};
 pub use service::answer;
+
+#[cfg(test)]
+#[path = "tests/wire.rs"]
+mod wire_tests;
