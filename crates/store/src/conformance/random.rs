@@ -9,6 +9,7 @@
 
 mod answers;
 mod compare;
+mod make;
 mod ops;
 mod world;
 
@@ -21,6 +22,7 @@ use super::Harness;
 use world::World;
 
 const CASES_DEFAULT: u32 = 200;
+const SHRINKS_MAX: u32 = 4_000;
 
 /// Lets the store of each `harness` live through random operations and compares it with the model.
 ///
@@ -28,12 +30,27 @@ const CASES_DEFAULT: u32 = 200;
 /// If the store and the model differ; the message tells in what, after which operations.
 pub fn model_test<H: Harness>(harness: impl Fn() -> H) {
     let cases = std::env::var("TASKWRIGHT_CASES").ok().and_then(|cases| cases.parse().ok());
+    if let Some(difference) = difference(harness, cases.unwrap_or(CASES_DEFAULT), SHRINKS_MAX) {
+        panic!("{difference}");
+    }
+}
+
+/// In what the store of a `harness` differs from the model, if so many random lives show it, and
+/// after which operations, shrunk by at most so many tries.
+///
+/// # Panics
+/// If no life can be tried at all.
+pub fn difference<H: Harness>(
+    harness: impl Fn() -> H,
+    cases: u32,
+    shrinks_max: u32,
+) -> Option<String> {
     let seed = seed();
     println!("model test with TASKWRIGHT_SEED={}", hexadecimal(&seed));
     let config = Config {
-        cases: cases.unwrap_or(CASES_DEFAULT),
+        cases,
         failure_persistence: None,
-        max_shrink_iters: 4_000,
+        max_shrink_iters: shrinks_max,
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
@@ -49,12 +66,12 @@ pub fn model_test<H: Harness>(harness: impl Fn() -> H) {
         runtime.block_on(live).map_err(TestCaseError::fail)
     });
     match outcome {
-        Ok(()) => {}
+        Ok(()) => None,
         Err(TestError::Fail(difference, ops)) => {
             let steps: Vec<_> =
                 ops.iter().enumerate().map(|(step, op)| format!("{step}: {op:?}")).collect();
             let seed = hexadecimal(&seed);
-            panic!("{difference}\nTASKWRIGHT_SEED={seed}\n{}", steps.join("\n"));
+            Some(format!("{difference}\nTASKWRIGHT_SEED={seed}\n{}", steps.join("\n")))
         }
         Err(TestError::Abort(reason)) => panic!("the test could not run: {reason}"),
     }

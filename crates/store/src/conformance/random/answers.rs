@@ -131,10 +131,11 @@ pub fn inserted_again(expected: Inserted) -> Inserted {
 /// Whether a repeated report may be answered so.
 pub fn is_reported_again(expected: &Reported, answer: &Reported) -> bool {
     match expected {
-        // A checkpoint in front of the end of its attempt is stale the second time.
-        Reported::Applied { .. } => {
+        // A checkpoint in front of the end of its attempt is stale the second time, and so is the
+        // repeated report of an attempt in front of the end of the next one.
+        Reported::Applied { .. } | Reported::Already => {
             answer == expected || matches!(answer, Reported::Already | Reported::Stale)
         }
-        _ => answer == expected,
+        Reported::Stale | Reported::Unknown => answer == expected,
     }
 }

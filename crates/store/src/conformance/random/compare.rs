@@ -5,8 +5,9 @@ use std::sync::Arc;
 use taskwright_core::{JobId, Name};
 
 use super::answers::{telling, without_words};
+use super::make::{namespace, queue};
 use super::ops::QUEUES;
-use super::world::{Checked, World, namespace, queue, same, swept};
+use super::world::{Checked, World, same, swept};
 use crate::clock::Clock;
 use crate::contract::Store;
 use crate::fault::FaultStore;

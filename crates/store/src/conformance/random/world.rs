@@ -5,11 +5,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{
-    Extras, JobError, JobId, Json, Name, NewJob, RetryPolicy, StateName, Token, WorkerId,
-};
+use taskwright_core::{Extras, JobId, Name, NewJob, RetryPolicy, StateName, Token};
 
 use super::answers::*;
+use super::make::*;
 use super::ops::*;
 use crate::clock::{Clock, ManualClock};
 use crate::conformance::Harness;
@@ -64,30 +63,6 @@ pub fn same<T: PartialEq + Debug>(what: &str, model: T, store: T) -> Checked {
     } else {
         Err(format!("{what}\n  model: {model:?}\n  store: {store:?}"))
     }
-}
-
-pub fn namespace(elsewhere: bool) -> Name {
-    if elsewhere { name("elsewhere") } else { Name::default_name() }
-}
-
-fn name(text: &str) -> Name {
-    Name::new(text).expect("a valid name")
-}
-
-pub fn queue(number: usize) -> Name {
-    name(&format!("queue-{number}"))
-}
-
-fn task(number: usize) -> Name {
-    name(&format!("task-{number}"))
-}
-
-fn worker_id(number: usize) -> WorkerId {
-    WorkerId::from_u128(number as u128 + 1)
-}
-
-fn number(value: u8) -> Json {
-    Json::from_trusted(value.to_string())
 }
 
 fn kind(error: &Error) -> ErrorKind {
@@ -447,39 +422,6 @@ impl<'h> World<'h> {
         self.compare_lists(filter).await?;
         self.compare_peeks(&namespace, &queue(pick.queue.unwrap_or(0)), pick.limit).await?;
         self.compare_workers(&namespace).await
-    }
-}
-
-/// A job with nothing special, of this number.
-fn plain(number: usize) -> NewJob {
-    NewJob {
-        namespace: Name::default_name(),
-        id: JobId::from_u128(number as u128 + 1),
-        task: task(0),
-        queue: queue(0),
-        args: Json::from_trusted(format!("[{number}]")),
-        priority: 0,
-        run_at: None,
-        max_attempts: 20,
-        timeout_ms: None,
-        fingerprint: number as u64 * 2,
-        extras: Extras::default(),
-    }
-}
-
-fn outcome_of(pick: &OutcomePick) -> Outcome {
-    let seconds = Duration::from_secs;
-    let failed = |retry| Outcome::Failed { error: JobError::new("error", "it broke"), retry };
-    match pick {
-        OutcomePick::Completed(result) => Outcome::Completed { result: result.map(number) },
-        OutcomePick::Failed(wait) => failed(Retry::After(seconds(wait.unwrap_or(0)))),
-        OutcomePick::FailedByPolicy => failed(Retry::ByPolicy),
-        OutcomePick::FailedForGood => failed(Retry::Never),
-        OutcomePick::TimedOut => Outcome::TimedOut,
-        OutcomePick::Snoozed(wait) => Outcome::Snoozed { delay: seconds(*wait) },
-        OutcomePick::Released => Outcome::Released,
-        OutcomePick::Cancelled => Outcome::Cancelled { reason: "no longer needed".into() },
-        OutcomePick::Checkpoint(value) => Outcome::Checkpoint { value: number(*value) },
     }
 }
 

@@ -1,0 +1,65 @@
+//! What is asked of the stores, made from what was picked.
+
+use std::time::Duration;
+
+use taskwright_core::{Extras, JobError, JobId, Json, Name, NewJob, WorkerId};
+
+use super::ops::OutcomePick;
+use crate::request::{Outcome, Retry};
+
+pub fn namespace(elsewhere: bool) -> Name {
+    if elsewhere { name("elsewhere") } else { Name::default_name() }
+}
+
+pub fn name(text: &str) -> Name {
+    Name::new(text).expect("a valid name")
+}
+
+pub fn queue(number: usize) -> Name {
+    name(&format!("queue-{number}"))
+}
+
+pub fn task(number: usize) -> Name {
+    name(&format!("task-{number}"))
+}
+
+pub fn worker_id(number: usize) -> WorkerId {
+    WorkerId::from_u128(number as u128 + 1)
+}
+
+pub fn number(value: u8) -> Json {
+    Json::from_trusted(value.to_string())
+}
+
+/// A job with nothing special, of this number.
+pub fn plain(number: usize) -> NewJob {
+    NewJob {
+        namespace: Name::default_name(),
+        id: JobId::from_u128(number as u128 + 1),
+        task: task(0),
+        queue: queue(0),
+        args: Json::from_trusted(format!("[{number}]")),
+        priority: 0,
+        run_at: None,
+        max_attempts: 20,
+        timeout_ms: None,
+        fingerprint: number as u64 * 2,
+        extras: Extras::default(),
+    }
+}
+
+pub fn outcome_of(pick: &OutcomePick) -> Outcome {
+    let seconds = Duration::from_secs;
+    let failed = |retry| Outcome::Failed { error: JobError::new("error", "it broke"), retry };
+    match pick {
+        OutcomePick::Completed(result) => Outcome::Completed { result: result.map(number) },
+        OutcomePick::Failed(wait) => failed(Retry::After(seconds(wait.unwrap_or(0)))),
+        OutcomePick::FailedByPolicy => failed(Retry::ByPolicy),
+        OutcomePick::FailedForGood => failed(Retry::Never),
+        OutcomePick::TimedOut => Outcome::TimedOut,
+        OutcomePick::Snoozed(wait) => Outcome::Snoozed { delay: seconds(*wait) },
+        OutcomePick::Released => Outcome::Released,
+        OutcomePick::Cancelled => Outcome::Cancelled { reason: "no longer needed".into() },
+        OutcomePick::Checkpoint(value) => Outcome::Checkpoint { value: number(*value) },
+    }
+}
