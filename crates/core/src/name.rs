@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::limits::NAME_BYTES_MAX;
 
@@ -33,7 +33,8 @@ impl Name {
 
     /// The namespace or queue that is meant where none is named.
     pub fn default_name() -> Self {
-        Name(Arc::from("default"))
+        static DEFAULT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("default"));
+        Name(Arc::clone(&DEFAULT))
     }
 
     /// The text.

@@ -1,1 +1,82 @@
-//! Taskwright.
+//! Durable jobs: define a task, enqueue a job, have workers run it, get its result. Nothing that
+//! was acknowledged is lost when anything is killed.
+//!
+//! ```
+//! use taskwright::{Taskwright, task};
+//!
+//! #[task]
+//! async fn add(a: i64, b: i64) -> i64 {
+//!     a + b
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let app = Taskwright::connect("memory:").await?; // or "file:./data", "http://…"
+//!     let worker = app.worker().serve(add).start()?;
+//!
+//!     let handle = app.enqueue(add::job(4, 4)).await?;
+//!     assert_eq!(handle.result().await?, 8);
+//!
+//!     worker.stop().await?;
+//!     app.close().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! - [`task`] turns an async or a blocking function into a task; [`Context`] is what it may know of
+//!   its attempt; [`TaskError`] is how it asks for something other than a retry.
+//! - [`Job`] says how a job is to run, [`Handle`] tells what became of it.
+//! - [`Worker`] runs jobs. [`Handler`] serves tasks that are no Rust functions.
+//! - [`blocking`] is the same for programs without async code; [`testing`] runs the real engine with
+//!   a clock of its own.
+
+// The macro's output says `::taskwright`, also where it is used in this crate's own tests.
+extern crate self as taskwright;
+
+mod app;
+mod backend;
+pub mod blocking;
+mod context;
+mod control;
+mod failure;
+mod handle;
+mod handler;
+#[cfg(feature = "http")]
+mod http;
+mod job;
+mod options;
+mod pool;
+mod retrying;
+mod task;
+pub mod testing;
+mod worker;
+
+pub use app::Taskwright;
+pub use context::{Context, StopReason};
+pub use failure::{BoxError, TaskError};
+pub use handle::{Handle, NoResult};
+pub use handler::{Attempt, Handler};
+pub use job::{IntoDuration, Job};
+pub use options::{Options, Syncing};
+pub use task::{Failure, Output, Task};
+pub use taskwright_core::{
+    AttemptRecord, Extras, Job as JobView, JobError, JobId, Json, Name, RetryPolicy, State,
+    StateName, Timestamp, Token, WorkerId, format_duration, limits, parse_duration,
+};
+pub use taskwright_engine::{Api, Enqueued, Error, ErrorCode, JobRequest, Result, Start};
+pub use taskwright_macros::task;
+pub use taskwright_store::{
+    ClaimedJob, Command, Controlled, Description, Durability, Event, Events, Filter, Heard,
+    Outcome, Page, QueueCounts, Reported, Retention, Retry, WorkerView,
+};
+pub use worker::{Completion, RunningWorker, Stopper, Worker};
+
+/// What the output of `#[task]` uses. No part of the public API.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::task::{
+        AnyReturned, ResultType, Returned, TaskName, args_of, job_of, outcome_of, success_of,
+    };
+    pub use serde;
+    pub use serde::{Deserialize, Serialize};
+}

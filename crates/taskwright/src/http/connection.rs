@@ -55,10 +55,11 @@ impl Connection {
     pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Reply, Broken> {
         let unsent = |cause: hyper::Error| Broken { was_sent: false, cause: cause.to_string() };
         self.sender.ready().await.map_err(unsent)?;
-        let response = self.sender.send_request(request).await.map_err(|cause| Broken {
-            was_sent: !cause.is_canceled(),
-            cause: cause.to_string(),
-        })?;
+        let response = self
+            .sender
+            .send_request(request)
+            .await
+            .map_err(|cause| Broken { was_sent: !cause.is_canceled(), cause: cause.to_string() })?;
         let status = response.status().as_u16();
         let body = read(response.into_body()).await;
         body.map(|body| Reply { status, body })

@@ -1,0 +1,98 @@
+//! Which place a URL names. Nothing else in this crate knows a backend.
+
+use std::sync::Arc;
+
+use taskwright_engine::{Api, Engine, Error, ErrorCode, Result};
+use taskwright_store::{NaiveStore, Store, SystemClock};
+
+use crate::options::Options;
+
+/// A way to all operations.
+pub(crate) struct Connection {
+    pub(crate) api: Arc<dyn Api>,
+    /// Whether the store lives and dies with this process.
+    pub(crate) in_process: bool,
+    /// The place, for messages; never with a credential.
+    pub(crate) place: String,
+}
+
+/// What a URL names.
+#[derive(Debug, PartialEq, Eq)]
+enum Place<'a> {
+    Memory,
+    File(&'a str),
+    Http(&'a str),
+    Unix(&'a str),
+}
+
+const PLACES: &str = "\"memory:\", \"file:PATH\", \"http://HOST:PORT\" or \"unix:PATH\"";
+
+fn place(url: &str) -> Result<Place<'_>> {
+    let invalid = |why: &str| {
+        let message = format!("cannot connect to {url:?}: {why}; use {PLACES}");
+        Err(Error::new(ErrorCode::Invalid, message))
+    };
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return invalid("it does not begin with the kind of the place");
+    };
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    match scheme {
+        "memory" if path.is_empty() => Ok(Place::Memory),
+        "memory" => invalid("a memory store has no name or path"),
+        "file" | "unix" if path.is_empty() => invalid("it names no path"),
+        "file" => Ok(Place::File(path)),
+        "unix" => Ok(Place::Unix(path)),
+        "http" | "https" if path.is_empty() => invalid("it names no host"),
+        "http" | "https" => Ok(Place::Http(url)),
+        "postgres" | "postgresql" => invalid("the PostgreSQL store is not in this version"),
+        _ => invalid("nothing is known by that kind of place"),
+    }
+}
+
+/// Opens the store or reaches the server that `url` names.
+pub(crate) async fn connect(url: &str, options: &Options) -> Result<Connection> {
+    let place = place(url)?;
+    check_options(&place, url, options)?;
+    match place {
+        Place::Memory => {
+            let store = Arc::new(NaiveStore::with_retention(
+                Arc::new(SystemClock),
+                options.retention.unwrap_or_default(),
+            ));
+            opened(store, url)
+        }
+        Place::File(_) | Place::Http(_) | Place::Unix(_) => {
+            let message =
+                format!("cannot connect to {url:?}: this place is not there yet; use \"memory:\"");
+            Err(Error::new(ErrorCode::Unusable, message))
+        }
+    }
+}
+
+fn opened(store: Arc<dyn Store>, url: &str) -> Result<Connection> {
+    let api: Arc<dyn Api> = Engine::start(store)?;
+    Ok(Connection { api, in_process: true, place: url.to_owned() })
+}
+
+/// Refuses options that have no meaning at this place, so that nobody relies on them in vain.
+fn check_options(place: &Place<'_>, url: &str, options: &Options) -> Result<()> {
+    let is_store = matches!(place, Place::Memory | Place::File(_));
+    let misplaced = [
+        (options.token.is_some() && is_store, "token", "a server"),
+        (options.retention.is_some() && !is_store, "retention", "a store that this process opens"),
+        (options.syncing.is_some() && !matches!(place, Place::File(_)), "syncing", "a file store"),
+    ];
+    for (is_misplaced, option, owner) in misplaced {
+        if is_misplaced {
+            let message = format!(
+                "cannot connect to {url:?} with the option {option}: it belongs to {owner}; leave it out"
+            );
+            return Err(Error::new(ErrorCode::Invalid, message));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "tests/backend.rs"]
+mod tests;

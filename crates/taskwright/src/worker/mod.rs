@@ -1,0 +1,365 @@
+//! Runs jobs.
+//!
+//! ```text
+//! lease   own thread: heartbeats ──────────────┐
+//! loop    claims for free slots, reports ──→ held: what this worker has, and must name
+//! attempt one per job: runs the handler, timeout, cancel, panic ──→ loop
+//! ```
+
+mod attempt;
+mod held;
+mod lease;
+mod reports;
+mod run;
+mod slots;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskwright_core::limits::{SERVED_MAX, WORKER_NAME_BYTES_MAX};
+use taskwright_core::{JobId, Name, WorkerId};
+use taskwright_engine::{Error, ErrorCode, Result};
+use taskwright_store::{Outcome, Profile, Reported};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::app::{Taskwright, named};
+use crate::handler::Handler;
+use crate::job::IntoDuration;
+use crate::task::Task;
+
+pub(crate) use attempt::{Limits, supervise};
+
+/// Slots where none are set.
+const SLOTS_DEFAULT: usize = 16;
+/// Most slots of a worker.
+const SLOTS_MAX: usize = 10_000;
+
+/// A worker to be told what it serves, and started. It claims jobs for free slots only, runs async
+/// tasks on the tokio runtime that it is started on and blocking ones on threads, and renews its
+/// lease from a thread of its own, which job code cannot block.
+#[must_use = "a worker does nothing until it is run or started"]
+pub struct Worker {
+    app: Taskwright,
+    handlers: HashMap<Name, Arc<dyn Handler>>,
+    queues: Vec<Name>,
+    slots: usize,
+    name: String,
+    labels: Vec<Arc<str>>,
+    stop_grace: Duration,
+    stop_deadline: Duration,
+    cancel_grace: Duration,
+    hooks: Vec<Hook>,
+    fault: Option<Error>,
+}
+
+pub(crate) type Hook = Arc<dyn Fn(&Completion) + Send + Sync>;
+
+/// One attempt that a worker has ended, for [`Worker::on_complete`].
+#[derive(Clone, Debug)]
+pub struct Completion {
+    /// The job.
+    pub id: JobId,
+    /// Its task.
+    pub task: Name,
+    /// Its queue.
+    pub queue: Name,
+    /// The number of the attempt.
+    pub attempt: u32,
+    /// How the attempt went.
+    pub outcome: Outcome,
+    /// What became of the report. `Stale`: the attempt had been given up before, its outcome does
+    /// not count. `None`: the report could not be delivered.
+    pub reported: Option<Reported>,
+    /// How long the attempt ran.
+    pub duration: Duration,
+}
+
+impl Worker {
+    pub(crate) fn new(app: Taskwright) -> Self {
+        Worker {
+            app,
+            handlers: HashMap::new(),
+            queues: Vec::new(),
+            slots: SLOTS_DEFAULT,
+            name: format!("pid:{}", std::process::id()),
+            labels: Vec::new(),
+            stop_grace: Duration::from_secs(10),
+            stop_deadline: Duration::from_secs(20),
+            cancel_grace: taskwright_core::limits::HEARTBEAT_EVERY,
+            hooks: Vec::new(),
+            fault: None,
+        }
+    }
+
+    fn faulty(mut self, message: String) -> Self {
+        self.fault.get_or_insert_with(|| Error::new(ErrorCode::Invalid, message));
+        self
+    }
+
+    /// Serves a task: pass the name of a function with `#[task]` above it.
+    pub fn serve<T: Task>(self, task: T) -> Self {
+        self.handler(T::NAME, task)
+    }
+
+    /// Serves the task with this name by a handler made by hand.
+    pub fn handler(mut self, task: &str, handler: impl Handler) -> Self {
+        match named(task, "serve the task") {
+            Ok(name) => {
+                if self.handlers.insert(name, Arc::new(handler)).is_some() {
+                    return self.faulty(format!("cannot serve the task {task} twice; remove one"));
+                }
+                self
+            }
+            Err(error) => self.faulty(error.message),
+        }
+    }
+
+    /// The queues to take jobs from; `default` where none are named.
+    pub fn queues<I: IntoIterator<Item: AsRef<str>>>(mut self, queues: I) -> Self {
+        for queue in queues {
+            match named(queue.as_ref(), "serve the queue") {
+                Ok(queue) => self.queues.push(queue),
+                Err(error) => return self.faulty(error.message),
+            }
+        }
+        self
+    }
+
+    /// How many jobs it runs at once, 1 to 10,000; 16 by default.
+    pub fn slots(mut self, slots: usize) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    /// A name for people, often `host:pid`.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = name.to_owned();
+        self
+    }
+
+    /// A label such as `region=eu`; up to 32.
+    pub fn label(mut self, label: &str) -> Self {
+        self.labels.push(label.into());
+        self
+    }
+
+    /// How long running jobs go on undisturbed after a stop is asked for, before their contexts are
+    /// cancelled with the reason `stopping`; 10 s by default.
+    pub fn stop_grace(mut self, grace: impl IntoDuration) -> Self {
+        match grace.into_duration() {
+            Ok(grace) => self.stop_grace = grace,
+            Err(error) => return self.faulty(format!("cannot set the stop grace: {error}")),
+        }
+        self
+    }
+
+    /// How long after a stop is asked for what still runs is ended and given back, unspent; 20 s
+    /// by default. Blocking tasks cannot be ended: their jobs are given back while they go on.
+    pub fn stop_deadline(mut self, deadline: impl IntoDuration) -> Self {
+        match deadline.into_duration() {
+            Ok(deadline) => self.stop_deadline = deadline,
+            Err(error) => return self.faulty(format!("cannot set the stop deadline: {error}")),
+        }
+        self
+    }
+
+    /// How long an attempt that was cancelled, lost or timed out may go on after it was told, before
+    /// it is ended; 5 s by default.
+    pub fn cancel_grace(mut self, grace: impl IntoDuration) -> Self {
+        match grace.into_duration() {
+            Ok(grace) => self.cancel_grace = grace,
+            Err(error) => return self.faulty(format!("cannot set the cancel grace: {error}")),
+        }
+        self
+    }
+
+    /// Calls `hook` after each attempt that this worker ended, once its report is answered. Best
+    /// effort: after a crash it is not called again, and while it runs the worker does nothing else.
+    /// For what must happen, enqueue a job.
+    pub fn on_complete(mut self, hook: impl Fn(&Completion) + Send + Sync + 'static) -> Self {
+        self.hooks.push(Arc::new(hook));
+        self
+    }
+
+    /// Starts the worker on the current tokio runtime. It runs until it is stopped, also when what
+    /// this returns is dropped.
+    pub fn start(self) -> Result<RunningWorker> {
+        let settings = self.checked()?;
+        let id = settings.worker;
+        let (stop, stopped) = watch::channel(Stop::No);
+        let run = run::run(settings, stopped)?;
+        Ok(RunningWorker { id, stop, task: tokio::spawn(run) })
+    }
+
+    /// Runs the worker until the process is asked to end (SIGINT or SIGTERM, Ctrl-C), then stops
+    /// it gracefully.
+    pub async fn run(self) -> Result<()> {
+        self.run_until(asked_to_end()).await
+    }
+
+    /// Runs the worker until `signal` is there, then stops it gracefully.
+    pub async fn run_until(self, signal: impl Future<Output = ()>) -> Result<()> {
+        let mut running = self.start()?;
+        tokio::select! {
+            ended = &mut running.task => return ended_of(ended),
+            () = signal => {}
+        }
+        running.stop().await
+    }
+
+    pub(crate) fn handlers(&self) -> &HashMap<Name, Arc<dyn Handler>> {
+        &self.handlers
+    }
+
+    fn checked(mut self) -> Result<run::Settings> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let invalid = |fault: &str| {
+            Err(Error::new(ErrorCode::Invalid, format!("cannot start the worker: {fault}")))
+        };
+        if self.handlers.is_empty() {
+            return invalid("it serves no task; name one with .serve(…)");
+        }
+        if self.slots == 0 || self.slots > SLOTS_MAX {
+            return invalid(&format!("it has {} slots; give 1 to {SLOTS_MAX}", self.slots));
+        }
+        if self.handlers.len() > SERVED_MAX || self.queues.len() > SERVED_MAX {
+            return invalid(&format!("it serves over {SERVED_MAX} tasks or queues; start several"));
+        }
+        if self.name.len() > WORKER_NAME_BYTES_MAX {
+            return invalid(&format!("its name is over {WORKER_NAME_BYTES_MAX} bytes; shorten it"));
+        }
+        if self.queues.is_empty() {
+            self.queues.push(Name::default_name());
+        }
+        let profile = Arc::new(Profile {
+            queues: self.queues,
+            tasks: Some(self.handlers.keys().cloned().collect()),
+            labels: self.labels,
+        });
+        Ok(run::Settings {
+            worker: self.app.shared.ids.worker_id()?,
+            app: self.app,
+            handlers: self.handlers,
+            profile,
+            slots: self.slots,
+            name: self.name.into(),
+            stop_grace: self.stop_grace,
+            stop_deadline: self.stop_deadline.max(self.stop_grace),
+            cancel_grace: self.cancel_grace,
+            hooks: self.hooks,
+        })
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("tasks", &self.handlers.keys())
+            .field("queues", &self.queues)
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a worker should stop.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    No,
+    /// In phases.
+    Graceful,
+    /// At once: what runs is given back.
+    Now,
+}
+
+/// A worker at work.
+#[derive(Debug)]
+pub struct RunningWorker {
+    id: WorkerId,
+    stop: watch::Sender<Stop>,
+    task: JoinHandle<Result<()>>,
+}
+
+/// Stops a [`RunningWorker`] from elsewhere.
+#[derive(Clone, Debug)]
+pub struct Stopper(watch::Sender<Stop>);
+
+impl Stopper {
+    /// Asks for a graceful stop; [`RunningWorker::ended`] tells when it is done.
+    pub fn stop(&self) {
+        self.0.send_if_modified(|stop| {
+            let is_first = *stop == Stop::No;
+            if is_first {
+                *stop = Stop::Graceful;
+            }
+            is_first
+        });
+    }
+
+    /// Asks for what runs to be ended and given back at once.
+    pub fn stop_now(&self) {
+        self.0.send_replace(Stop::Now);
+    }
+}
+
+impl RunningWorker {
+    /// The id of the worker.
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// A handle that stops it from elsewhere.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
+    }
+
+    /// Stops in phases: claims no more, cancels the contexts of running jobs after the stop grace,
+    /// gives back what still runs after the stop deadline. Returns when all reports are delivered.
+    pub async fn stop(self) -> Result<()> {
+        self.stopper().stop();
+        self.ended().await
+    }
+
+    /// Gives back what runs, unspent, and stops.
+    pub async fn stop_now(self) -> Result<()> {
+        self.stopper().stop_now();
+        self.ended().await
+    }
+
+    /// Waits until the worker has ended: after a stop, or with an error if it cannot go on (the
+    /// store was closed, the credential is refused, …).
+    pub async fn ended(self) -> Result<()> {
+        ended_of(self.task.await)
+    }
+}
+
+fn ended_of(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    ended.unwrap_or_else(|_| {
+        let message =
+            "the worker ended with its runtime; its jobs are run elsewhere after its lease";
+        Err(Error::new(ErrorCode::Unavailable, message))
+    })
+}
+
+async fn asked_to_end() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    // Where signals cannot be listened to, only the end of the process stops the worker.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
