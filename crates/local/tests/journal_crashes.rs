@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use taskwright_core::Timestamp;
 use taskwright_local::change::{Change, Position};
@@ -12,17 +13,24 @@ use taskwright_local::sim::{Faults, Random, Samples, SimDisk};
 
 const STORE: StoreId = StoreId(*b"a store to crash");
 const SEEDS: u64 = 4_000;
+const DURABILITIES: [Durability; 4] = [
+    Durability::Fsync,
+    Durability::Fsync,
+    Durability::Interval(Duration::from_millis(200)),
+    Durability::Os,
+];
 
 /// What the journal must still know.
 #[derive(Default)]
 struct History {
-    /// What was last written at each position.
-    written: BTreeMap<Position, Vec<Change>>,
+    /// What was last written at each position, and the time.
+    written: BTreeMap<Position, (Timestamp, Vec<Change>)>,
     /// The newest group that somebody was told is durable.
     acknowledged: Position,
-    /// The highest epoch and time that somebody saw.
+    /// The highest epoch that somebody saw.
     epoch: u32,
-    now: i64,
+    /// The time of the newest group.
+    now: Timestamp,
     /// Up to where the table applied groups, and up to where that is durable.
     applied: Position,
     table: Position,
@@ -45,7 +53,7 @@ impl World {
         let mut samples = Samples::new(seed);
         let options = JournalOptions {
             segment_bytes: 1024 + 64 * samples.random.below(64) as u64,
-            durability: Durability::Fsync,
+            durability: *samples.random.pick(&DURABILITIES),
             preparing: Preparing::ByHand,
         };
         let torn_bytes = samples.random.one_in(2);
@@ -91,34 +99,36 @@ impl World {
             Arc::new(self.disk.clone()),
             self.options,
             expect,
-            &mut |position, _, changes| {
+            &mut |position, now, changes| {
                 next += 1;
                 assert_eq!(position, next, "a position was left out");
-                replayed.push((position, changes));
+                replayed.push((position, (now, changes)));
                 Ok(())
             },
         );
         let (journal, recovered) = opened.map_err(|error| error.to_string())?;
-        for (position, changes) in replayed {
+        for (position, group) in replayed {
             // An opening that crashed may have written its empty group without our knowledge.
-            let opening = changes.is_empty() && position > history.acknowledged;
-            if !opening && history.written.get(&position) != Some(&changes) {
+            let opening = group.1.is_empty() && position > history.acknowledged;
+            if !opening && history.written.get(&position) != Some(&group) {
                 return Err(format!("group {position} is not what was last written there"));
             }
-            history.written.insert(position, changes);
+            history.written.insert(position, group);
         }
         if recovered.position < history.acknowledged {
             let (found, known) = (recovered.position, history.acknowledged);
             return Err(format!("group {known} was acknowledged, and the journal ends at {found}"));
         }
-        if recovered.high_water.as_micros() < history.now {
+        let acknowledged = history.written.get(&history.acknowledged);
+        if acknowledged.is_some_and(|(now, _)| recovered.high_water < *now) {
             return Err("time went back".to_owned());
         }
         if journal.epoch() <= history.epoch {
             return Err(format!("epoch {} was given twice", journal.epoch()));
         }
         history.written.retain(|position, _| *position <= recovered.position);
-        history.written.insert(journal.position(), Vec::new());
+        history.written.insert(journal.position(), (recovered.high_water, Vec::new()));
+        history.now = recovered.high_water;
         history.acknowledged = journal.position();
         history.epoch = journal.epoch();
         Ok(journal)
@@ -127,8 +137,9 @@ impl World {
     fn work(&mut self, mut journal: Journal) -> Result<(), Broken> {
         let mut group = Group::new(journal.epoch(), Timestamp::ZERO);
         for _ in 0..self.random().below(60) {
-            let now = self.history.now + self.random().below(1_000) as i64;
-            group.restart(Timestamp::from_micros(now));
+            let later = Duration::from_micros(self.random().below(1_000) as u64);
+            let now = self.history.now.plus(later);
+            group.restart(now);
             let mut changes = Vec::new();
             for _ in 0..self.random().below(6) {
                 let change = self.samples.change();
@@ -142,11 +153,10 @@ impl World {
             }
             let position = journal.position() + 1;
             let before = journal.room();
-            self.history.written.insert(position, changes);
+            self.history.written.insert(position, (now, changes));
             match journal.commit(&mut group) {
                 Ok(committed) => {
                     assert_eq!(committed, position);
-                    self.history.acknowledged = position;
                     self.history.now = now;
                 }
                 Err(error) if error.is_retryable() => {
@@ -161,6 +171,10 @@ impl World {
                     break;
                 }
             }
+            if self.random().one_in(5) && journal.sync_pending().is_err() {
+                break;
+            }
+            self.history.acknowledged = journal.synced();
             self.apply_to_table(&mut journal);
         }
         Ok(())
