@@ -6,6 +6,7 @@ use taskwright_store::Result;
 
 use super::failure::{corrupt, failed};
 use super::fold::{Fold, Inserted, Patch};
+use super::prune::{Doomed, remember};
 use super::schema::{LONG_BYTES, Long, WEIGHT, number_of, state_of};
 use super::{Head, Table, Tally};
 use crate::change::{Fixed, More, Seq, Vital};
@@ -123,7 +124,7 @@ impl Tally {
 }
 
 /// The statements that write jobs, prepared once for a transaction.
-pub(super) struct Jobs<'a> {
+struct Jobs<'a> {
     connection: &'a Connection,
     scratch: &'a mut Vec<u8>,
     now: Timestamp,
@@ -140,14 +141,14 @@ const INSERT: &str = "INSERT INTO jobs (seq, id, lane, fingerprint, priority, ma
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
     ?21, ?22, ?23)";
 
-const SET: &str = "UPDATE jobs AS j SET state = ?2, attempt = ?3, due_at = ?4, worker = ?5, \
+const SET: &str = "UPDATE jobs SET state = ?2, attempt = ?3, due_at = ?4, worker = ?5, \
     started_at = ?6, finished_at = ?7, vital = ?8, error_kind = coalesce(?9, error_kind), \
     error = coalesce(?10, error), cancel_reason = coalesce(?11, cancel_reason), \
     progress = coalesce(?12, progress), checkpoint = coalesce(?13, checkpoint), \
     result = coalesce(?14, result) WHERE seq = ?1";
 
 impl<'a> Jobs<'a> {
-    pub(super) fn new(
+    fn new(
         connection: &'a Connection,
         scratch: &'a mut Vec<u8>,
         now: Timestamp,
@@ -167,7 +168,14 @@ impl<'a> Jobs<'a> {
     fn insert(&mut self, job: &Inserted, head: &mut Head) -> Result<()> {
         let Some(vital) = &job.patch.vital else { return Ok(()) };
         if job.patch.deleted {
-            return self.remember(&job.fixed, vital).map_err(failed(APPLY));
+            // The table never had it; only its id is remembered.
+            let Some(finished_at) = vital.finished_at else { return Ok(()) };
+            let Fixed { id, seq, fingerprint, .. } = *job.fixed;
+            let state = vital.life.state.name();
+            let fingerprint = fingerprint.cast_signed();
+            head.gone += 1;
+            return remember(self.connection, id, seq, fingerprint, state, finished_at)
+                .map_err(failed(APPLY));
         }
         self.write_attempts(job.seq, &job.patch.attempts).map_err(failed(APPLY))?;
         self.insert_row(&job.fixed, vital, &job.patch).map_err(failed(APPLY))?;
@@ -273,35 +281,16 @@ impl<'a> Jobs<'a> {
         Ok(true)
     }
 
-    /// Takes a job out; its id is remembered as long as is promised.
-    pub(super) fn remove(&mut self, seq: Seq, head: &mut Head) -> Result<()> {
-        let (state, bytes) = self.weight(seq)?;
-        let since = self.now.minus(limits::ID_WINDOW).as_micros();
-        let run = |sql: &str| {
-            self.connection
-                .prepare_cached(sql)
-                .and_then(|mut statement| statement.execute([seq.cast_signed()]))
-                .map_err(failed(APPLY))
+    fn remove(&mut self, seq: Seq, head: &mut Head) -> Result<()> {
+        let Some(job) = Doomed::find(self.connection, seq)? else {
+            return Err(corrupt(format_args!("there is no job number {seq} to delete")));
         };
-        self.connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO ended SELECT id, seq, fingerprint, state, finished_at \
-                 FROM jobs WHERE seq = ?1 AND finished_at > ?2",
-            )
-            .and_then(|mut statement| statement.execute([seq.cast_signed(), since]))
-            .map_err(failed(APPLY))?;
-        run("DELETE FROM attempts WHERE seq = ?1")?;
-        run("DELETE FROM payload WHERE key BETWEEN ?1 * 4 AND ?1 * 4 + 3")?;
-        run("DELETE FROM jobs WHERE seq = ?1")?;
-        if state.is_final() {
-            head.tally(state).add(-1, -bytes);
-        }
-        Ok(())
+        job.delete(self.connection, self.now, head).map_err(failed(APPLY))
     }
 
     /// The state of a job and the bytes that its texts take.
     fn weight(&self, seq: Seq) -> Result<(StateName, i64)> {
-        let sql = format!("SELECT j.state, {WEIGHT} FROM jobs j WHERE j.seq = ?1");
+        let sql = format!("SELECT jobs.state, {WEIGHT} FROM jobs WHERE jobs.seq = ?1");
         let found: Option<(i64, i64)> = self
             .connection
             .prepare_cached(&sql)
@@ -350,21 +339,6 @@ impl<'a> Jobs<'a> {
                 ))?;
         }
         Ok(())
-    }
-
-    /// Remembers the id of a job that never was in the table.
-    fn remember(&self, fixed: &Fixed, vital: &Vital) -> rusqlite::Result<()> {
-        let Some(finished_at) = vital.finished_at else { return Ok(()) };
-        self.connection
-            .prepare_cached("INSERT OR REPLACE INTO ended VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute((
-                fixed.id.as_u128().to_be_bytes(),
-                fixed.seq.cast_signed(),
-                fixed.fingerprint.cast_signed(),
-                number_of(vital.life.state.name()),
-                finished_at.as_micros(),
-            ))
-            .map(|_| ())
     }
 }
 
@@ -423,6 +397,13 @@ fn bind_text(
                 .execute((long.key(seq), text.as_str()))?;
             statement.raw_bind_parameter(parameter, text.len() as i64)
         }
-        text => statement.raw_bind_parameter(parameter, text.map(Json::as_str)),
+        text => {
+            if text.is_some() && long != Long::Args {
+                connection
+                    .prepare_cached("DELETE FROM payload WHERE key = ?1")?
+                    .execute([long.key(seq)])?;
+            }
+            statement.raw_bind_parameter(parameter, text.map(Json::as_str))
+        }
     }
 }

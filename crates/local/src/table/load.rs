@@ -48,7 +48,7 @@ pub struct LiveJob {
 
 pub(super) fn head(connection: &Connection) -> Result<Head> {
     let sql = "SELECT store, epoch, position, high_water, next_seq, ended_jobs, ended_bytes, \
-               dead_jobs, dead_bytes FROM meta";
+               dead_jobs, dead_bytes, (SELECT count(*) FROM ended) FROM meta";
     connection
         .query_row(sql, [], |row| {
             Ok(Head {
@@ -59,6 +59,7 @@ pub(super) fn head(connection: &Connection) -> Result<Head> {
                 next_seq: row.get::<_, i64>(4)?.cast_unsigned(),
                 ended: Tally { jobs: row.get(5)?, bytes: row.get(6)? },
                 dead: Tally { jobs: row.get(7)?, bytes: row.get(8)? },
+                gone: row.get(9)?,
             })
         })
         .map_err(failed(LOAD))
@@ -79,7 +80,7 @@ impl Table {
     pub fn live_jobs(&self, mut each: impl FnMut(LiveJob)) -> Result<()> {
         let no_args = Json::from_trusted("");
         let sql = format!(
-            "SELECT {COLUMNS}, j.finished_at, {ARGS_LEN} FROM jobs j WHERE j.seq BETWEEN ?1 AND ?2"
+            "SELECT {COLUMNS}, jobs.finished_at, {ARGS_LEN} FROM jobs WHERE jobs.seq BETWEEN ?1 AND ?2"
         );
         let mut statement = self.connection.prepare(&sql).map_err(failed(LOAD))?;
         for (first, last) in stretches(&self.live_seqs()?) {

@@ -6,11 +6,20 @@
 //! jobs, their attempts and texts, and for a while the ids of jobs that were deleted.
 
 mod apply;
+mod check;
+mod desk;
 mod failure;
 mod fold;
+mod handle;
+mod inbox;
+mod list;
 mod load;
+mod look;
+mod prune;
+mod reader;
 mod row;
 mod schema;
+mod thread;
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +29,13 @@ use taskwright_store::Result;
 
 use self::failure::failed;
 pub use self::fold::Fold;
+pub use self::handle::{CHANGES_MAX, Pace, TableHandle, TableThread};
 pub use self::load::{LiveJob, Loaded};
+use self::look::LaneNames;
+pub use self::look::{Kept, Known, Look};
+pub use self::prune::Pruned;
+pub use self::reader::Reader;
+pub use self::thread::OnDurable;
 use crate::change::{Position, Seq};
 
 /// The one connection that writes the table.
@@ -31,6 +46,7 @@ pub struct Table {
     head: Head,
     /// Where the search for forgotten ids goes on.
     forgotten_to: [u8; 16],
+    lanes: LaneNames,
     scratch: Vec<u8>,
 }
 
@@ -45,6 +61,8 @@ struct Head {
     /// Completed, cancelled and expired jobs.
     ended: Tally,
     dead: Tally,
+    /// Ids of deleted jobs that are remembered, about; counted at start.
+    gone: i64,
 }
 
 /// How many ended jobs there are, and about how many bytes of texts they have.
@@ -90,6 +108,7 @@ impl Table {
             place: place.map(Path::to_owned),
             head,
             forgotten_to: [0; 16],
+            lanes: LaneNames::default(),
             scratch: Vec::new(),
         })
     }
@@ -118,6 +137,11 @@ impl Table {
     /// The position of the newest group that was applied.
     pub fn position(&self) -> Position {
         self.head.position
+    }
+
+    /// Questions to the table.
+    pub fn look(&mut self) -> Look<'_> {
+        Look { connection: &self.connection, lanes: &mut self.lanes }
     }
 
     /// Notes durably how often the store has been opened.

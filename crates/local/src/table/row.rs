@@ -13,9 +13,9 @@ use crate::change::{Fixed, More, Seq, Vital};
 use crate::codec::{self, CodecError};
 
 /// What [`fixed`], [`vital`] and [`more`] read, in this order; no args and no result.
-pub(super) const COLUMNS: &str = "j.seq, j.id, j.lane, j.priority, j.timeout_ms, j.created_at, \
-     j.fingerprint, j.max_attempts, j.extras, j.vital, j.error_kind, j.error, j.cancel_reason, \
-     j.progress, j.checkpoint";
+pub(super) const COLUMNS: &str = "jobs.seq, jobs.id, jobs.lane, jobs.priority, jobs.timeout_ms, jobs.created_at, \
+     jobs.fingerprint, jobs.max_attempts, jobs.extras, jobs.vital, jobs.error_kind, jobs.error, jobs.cancel_reason, \
+     jobs.progress, jobs.checkpoint";
 /// The first column behind [`COLUMNS`].
 pub(super) const BEHIND: usize = 15;
 

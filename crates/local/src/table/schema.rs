@@ -128,7 +128,7 @@ CREATE TABLE ended (
 fn views() -> String {
     let state = StateName::ALL.map(|state| format!("WHEN {} THEN '{state}'", number_of(state)));
     let long = |column: &str, kind: Long| {
-        let key = format!("j.seq * {} + {}", Long::COUNT, kind as i64);
+        let key = format!("jobs.seq * {} + {}", Long::COUNT, kind as i64);
         format!(
             "iif(typeof(j.{column}) = 'integer', \
              (SELECT body FROM payload WHERE key = {key}), j.{column}) AS {column}"
@@ -143,24 +143,24 @@ fn views() -> String {
         parts.map(|(from, len)| format!("substr({hex}, {from}, {len})")).join(" || '-' || ")
     };
     let columns = [
-        "j.seq".to_owned(),
-        format!("{} AS id", uuid("j.id")),
+        "jobs.seq".to_owned(),
+        format!("{} AS id", uuid("jobs.id")),
         "l.namespace, l.queue, l.task".to_owned(),
-        format!("CASE j.state {} END AS state", state.join(" ")),
-        "j.priority, j.attempt, j.max_attempts, j.timeout_ms".to_owned(),
+        format!("CASE jobs.state {} END AS state", state.join(" ")),
+        "jobs.priority, jobs.attempt, jobs.max_attempts, jobs.timeout_ms".to_owned(),
         time("created_at"),
         time("due_at"),
         time("started_at"),
         time("finished_at"),
         format!("{} AS worker", uuid("w.id")),
-        "j.error_kind, j.error, j.cancel_reason".to_owned(),
+        "jobs.error_kind, jobs.error, jobs.cancel_reason".to_owned(),
         long("args", Long::Args),
         long("result", Long::Result),
         long("checkpoint", Long::Checkpoint),
     ];
     format!(
-        "CREATE VIEW job AS SELECT {} FROM jobs j \
-         LEFT JOIN lanes l ON l.number = j.lane LEFT JOIN workers w ON w.number = j.worker;",
+        "CREATE VIEW job AS SELECT {} FROM jobs \
+         LEFT JOIN lanes l ON l.number = jobs.lane LEFT JOIN workers w ON w.number = jobs.worker;",
         columns.join(", ")
     )
 }
@@ -176,7 +176,6 @@ pub(super) enum Long {
 
 impl Long {
     pub const COUNT: i64 = 4;
-    pub const ALL: [Long; 4] = [Long::Args, Long::Result, Long::Progress, Long::Checkpoint];
 
     pub fn key(self, seq: Seq) -> i64 {
         seq.cast_signed() * Self::COUNT + self as i64
@@ -210,16 +209,16 @@ pub(super) fn state_of(number: i64) -> Result<StateName> {
 
 /// The length of a job's args, in SQL.
 pub(super) const ARGS_LEN: &str =
-    "CASE typeof(j.args) WHEN 'integer' THEN j.args ELSE octet_length(j.args) END";
+    "CASE typeof(jobs.args) WHEN 'integer' THEN jobs.args ELSE octet_length(jobs.args) END";
 
 /// The bytes that a job's texts take, as they count for retention, in SQL.
 pub(super) const WEIGHT: &str = "
-    CASE typeof(j.args) WHEN 'integer' THEN j.args ELSE octet_length(j.args) END
-    + CASE typeof(j.result) WHEN 'integer' THEN j.result ELSE ifnull(octet_length(j.result), 0) END
-    + CASE typeof(j.checkpoint) WHEN 'integer' THEN j.checkpoint
-      ELSE ifnull(octet_length(j.checkpoint), 0) END
-    + CASE WHEN j.attempt > 1 OR j.error IS NOT NULL
-      THEN (SELECT ifnull(sum(octet_length(error)), 0) FROM attempts WHERE seq = j.seq) ELSE 0 END";
+    CASE typeof(jobs.args) WHEN 'integer' THEN jobs.args ELSE octet_length(jobs.args) END
+    + CASE typeof(jobs.result) WHEN 'integer' THEN jobs.result ELSE ifnull(octet_length(jobs.result), 0) END
+    + CASE typeof(jobs.checkpoint) WHEN 'integer' THEN jobs.checkpoint
+      ELSE ifnull(octet_length(jobs.checkpoint), 0) END
+    + CASE WHEN jobs.attempt > 1 OR jobs.state <> 3
+      THEN (SELECT ifnull(sum(octet_length(error)), 0) FROM attempts WHERE seq = jobs.seq) ELSE 0 END";
 
 /// Sets up a connection that writes to `place`, and the table in it where it is new: then
 /// `new_store` is the id of the store.

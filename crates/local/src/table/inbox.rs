@@ -1,0 +1,183 @@
+//! What waits for the table's thread.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use taskwright_core::Timestamp;
+
+use super::Table;
+use crate::change::{Change, Position};
+
+/// The changes of a group that is durable in the journal.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub position: Position,
+    pub now: Timestamp,
+    pub changes: Vec<Change>,
+}
+
+/// Something to do with the table once the groups up to `after` are applied.
+pub(super) struct Errand {
+    pub after: Position,
+    pub run: Box<dyn FnOnce(&mut Table) + Send>,
+}
+
+/// Groups and errands on their way to the table's thread.
+#[derive(Default)]
+pub(super) struct Inbox {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    groups: VecDeque<Group>,
+    errands: VecDeque<Errand>,
+    /// Changes that are sent and not applied.
+    changes: usize,
+    /// Somebody waits for this position: it is to be applied at once.
+    wanted: Position,
+    /// The position of the newest group that was sent.
+    newest: Position,
+    /// Somebody needs a checkpoint.
+    wants_checkpoint: bool,
+    is_closing: bool,
+    /// Whether the thread is gone.
+    is_over: bool,
+}
+
+/// What the table's thread takes out at once.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub groups: Vec<Group>,
+    pub errands: Vec<Errand>,
+    pub wanted: Position,
+    pub wants_checkpoint: bool,
+    pub is_closing: bool,
+}
+
+impl Inbox {
+    /// Adds a group; it never waits.
+    pub fn send(&self, group: Group) {
+        let mut waiting = self.locked();
+        if waiting.is_over {
+            return;
+        }
+        waiting.changes += group.changes.len();
+        waiting.newest = group.position;
+        waiting.groups.push_back(group);
+        // The thread folds for a while anyway: only the first group after a silence wakes it.
+        if waiting.groups.len() == 1 {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Adds an errand, unless the thread is gone.
+    pub fn ask(&self, errand: Errand) {
+        let mut waiting = self.locked();
+        if !waiting.is_over {
+            waiting.wanted = waiting.wanted.max(errand.after);
+            waiting.errands.push_back(errand);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Asks for the groups up to `position` to be applied at once.
+    pub fn want(&self, position: Position) {
+        let mut waiting = self.locked();
+        if waiting.wanted < position {
+            waiting.wanted = position;
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Asks for a checkpoint soon.
+    pub fn want_checkpoint(&self) {
+        let mut waiting = self.locked();
+        if !waiting.wants_checkpoint {
+            waiting.wants_checkpoint = true;
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Asks the thread to finish everything and to end.
+    pub fn close(&self) {
+        self.locked().is_closing = true;
+        self.arrived.notify_one();
+    }
+
+    /// The position of the newest group that was sent.
+    pub fn newest(&self) -> Position {
+        self.locked().newest
+    }
+
+    /// Changes that are sent and not applied.
+    pub fn changes(&self) -> usize {
+        self.locked().changes
+    }
+
+    /// Waits until fewer than `max` changes wait, but not beyond `until`; whether it is so.
+    pub fn wait_for_room(&self, max: usize, until: Instant) -> bool {
+        let mut waiting = self.locked();
+        while waiting.changes >= max && !waiting.is_over {
+            let Some(left) = until.checked_duration_since(Instant::now()) else { return false };
+            waiting =
+                self.room.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Takes what is there as soon as something is; at `until` whatever there is. Groups are taken
+    /// until they have `changes` changes (0: none, they do not matter now). Somebody who waits for a
+    /// position beyond `applied` matters too.
+    pub fn take(&self, changes: usize, applied: Position, until: Instant) -> Taken {
+        let mut waiting = self.locked();
+        while (changes == 0 || waiting.groups.is_empty())
+            && waiting.errands.is_empty()
+            && waiting.wanted.min(waiting.newest) <= applied
+            && !waiting.wants_checkpoint
+            && !waiting.is_closing
+        {
+            let Some(left) = until.checked_duration_since(Instant::now()) else { break };
+            waiting =
+                self.arrived.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let mut groups = Vec::new();
+        let mut taken_changes = 0;
+        while taken_changes < changes
+            && let Some(group) = waiting.groups.pop_front()
+        {
+            taken_changes += group.changes.len();
+            groups.push(group);
+        }
+        Taken {
+            groups,
+            errands: waiting.errands.drain(..).collect(),
+            wanted: waiting.wanted,
+            wants_checkpoint: std::mem::take(&mut waiting.wants_checkpoint),
+            is_closing: waiting.is_closing && waiting.groups.is_empty(),
+        }
+    }
+
+    /// Notes that so many changes were applied.
+    pub fn applied(&self, changes: usize) {
+        let mut waiting = self.locked();
+        waiting.changes = waiting.changes.saturating_sub(changes);
+        self.room.notify_all();
+    }
+
+    /// Refuses everything from now on; what waits is dropped.
+    pub fn end(&self) {
+        let mut waiting = self.locked();
+        waiting.is_over = true;
+        waiting.groups.clear();
+        waiting.errands.clear();
+        self.room.notify_all();
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

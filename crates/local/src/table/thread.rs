@@ -1,0 +1,250 @@
+//! The thread that keeps the table behind the journal.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use taskwright_core::RetryPolicy;
+use taskwright_store::{ErrorKind, Result};
+
+use super::handle::Shared;
+use super::inbox::Errand;
+use super::{Fold, Table};
+use crate::change::Position;
+
+/// How long groups are folded where nobody waits for them.
+const FOLD_FOR: Duration = Duration::from_millis(250);
+/// A fold is applied when it has so many rows: more would hold up the disk for too long.
+const FOLD_ROWS: usize = 20_000;
+/// … or so many bytes of texts.
+const FOLD_BYTES: usize = 8 * 1024 * 1024;
+/// … or so many changes, of however few jobs.
+const FOLD_CHANGES: usize = 100_000;
+/// Changes taken out of the inbox at once.
+const TAKEN_CHANGES: usize = 5_000;
+/// The log is written back when it is so long, in bytes.
+const LOG_BYTES: u64 = 24 * 1024 * 1024;
+/// A table that nobody changes is written back after so long.
+const REST: Duration = Duration::from_secs(2);
+/// Between looks at a table that nobody changes.
+const IDLE: Duration = Duration::from_secs(3_600);
+/// Pages given back to the file system at once.
+const PAGES_GIVEN_BACK: u32 = 256;
+/// How long closing tries to apply what is left; the journal has it anyway.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+/// Between tries after a failure.
+const TRY_AGAIN: RetryPolicy = RetryPolicy::Exponential { base_ms: 200, max_ms: 5_000 };
+const TRY_AGAIN_AT_LEAST: Duration = Duration::from_millis(20);
+
+/// What is called with the position up to which the journal may be given up.
+pub type OnDurable = Box<dyn FnMut(Position) + Send>;
+
+/// The state of the thread.
+pub(super) struct Keeper {
+    table: Table,
+    shared: Arc<Shared>,
+    on_durable: OnDurable,
+    fold: Fold,
+    errands: VecDeque<Errand>,
+    /// When the fold is applied although nobody waits for it.
+    fold_until: Option<Instant>,
+    /// After a failure: when to try again.
+    retry_at: Option<Instant>,
+    failures: u32,
+    /// When the log is written back although it is short.
+    checkpoint_at: Option<Instant>,
+    wants_checkpoint: bool,
+    has_space_to_give: bool,
+}
+
+impl Keeper {
+    pub fn new(table: Table, shared: Arc<Shared>, on_durable: OnDurable) -> Self {
+        Keeper {
+            table,
+            shared,
+            on_durable,
+            fold: Fold::new(),
+            errands: VecDeque::new(),
+            fold_until: None,
+            retry_at: None,
+            failures: 0,
+            // How much of an old log is durable is not known before the first checkpoint.
+            checkpoint_at: Some(Instant::now()),
+            wants_checkpoint: false,
+            has_space_to_give: true,
+        }
+    }
+
+    /// Applies, runs errands and writes back until the inbox is closed.
+    pub fn run(mut self) -> Result<Table> {
+        struct EndOnExit(Arc<Shared>);
+        impl Drop for EndOnExit {
+            fn drop(&mut self) {
+                self.0.end();
+            }
+        }
+        let _end = EndOnExit(Arc::clone(&self.shared));
+
+        let mut close_until = None;
+        loop {
+            let is_closing = self.step();
+            if !is_closing {
+                continue;
+            }
+            let until = *close_until.get_or_insert_with(|| Instant::now() + CLOSE_WITHIN);
+            let is_done = self.fold.is_empty() && self.errands.is_empty();
+            if is_done || Instant::now() >= until || self.shared.is_broken() {
+                break;
+            }
+        }
+        match self.shared.trouble() {
+            Some(error) => Err(error),
+            None => {
+                self.checkpoint()?;
+                Ok(self.table)
+            }
+        }
+    }
+
+    /// One round; answers whether the inbox is closed and empty.
+    fn step(&mut self) -> bool {
+        let (changes, applied) = match self.retry_at {
+            // While applying fails, groups still fold, as long as memory allows.
+            Some(_) if self.is_full() => (0, Position::MAX),
+            Some(_) => (TAKEN_CHANGES, Position::MAX),
+            None => (TAKEN_CHANGES, self.table.position()),
+        };
+        let taken = self.shared.inbox.take(changes, applied, self.next_turn());
+        for group in taken.groups {
+            self.fold.push(group.position, group.now, group.changes);
+        }
+        self.errands.extend(taken.errands);
+        self.wants_checkpoint |= taken.wants_checkpoint;
+
+        let now = Instant::now();
+        if !self.fold.is_empty() {
+            let until = *self.fold_until.get_or_insert(now + FOLD_FOR);
+            let is_wanted = taken.wanted > self.table.position() || taken.is_closing;
+            let may_try = self.retry_at.is_none_or(|at| at <= now);
+            if may_try && (is_wanted || until <= now || self.is_full()) {
+                self.apply();
+            }
+        }
+        self.run_errands();
+        if self.retry_at.is_none() {
+            self.write_back();
+            self.give_back();
+        }
+        taken.is_closing
+    }
+
+    fn next_turn(&self) -> Instant {
+        let now = Instant::now();
+        if self.has_space_to_give && self.retry_at.is_none() {
+            return now;
+        }
+        let fold_until = if self.retry_at.is_some() { None } else { self.fold_until };
+        let turns = [fold_until, self.retry_at, self.checkpoint_at];
+        turns.into_iter().flatten().min().unwrap_or(now + IDLE)
+    }
+
+    fn is_full(&self) -> bool {
+        self.fold.rows() >= FOLD_ROWS
+            || self.fold.bytes() >= FOLD_BYTES
+            || self.fold.changes() >= FOLD_CHANGES
+    }
+
+    fn apply(&mut self) {
+        let changes = self.fold.changes();
+        match self.table.apply(&mut self.fold) {
+            Ok(()) => {
+                self.recover();
+                self.fold_until = None;
+                self.has_space_to_give = true;
+                self.checkpoint_at.get_or_insert_with(|| Instant::now() + REST);
+                self.shared.set_applied(self.table.position());
+                self.shared.inbox.applied(changes);
+                if self.table.path().is_none() {
+                    self.set_durable(self.table.position());
+                }
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn run_errands(&mut self) {
+        while let Some(errand) = self.errands.front()
+            && errand.after <= self.table.position()
+            && let Some(errand) = self.errands.pop_front()
+        {
+            (errand.run)(&mut self.table);
+            self.has_space_to_give = true;
+            self.checkpoint_at.get_or_insert_with(|| Instant::now() + REST);
+        }
+    }
+
+    fn write_back(&mut self) {
+        let is_due = self.checkpoint_at.is_some_and(|at| at <= Instant::now());
+        if self.wants_checkpoint || is_due || self.is_log_long() {
+            self.wants_checkpoint = false;
+            if let Err(error) = self.checkpoint() {
+                self.fail(error);
+            }
+        }
+    }
+
+    fn is_log_long(&self) -> bool {
+        // Measuring costs a little: only where something was written.
+        self.checkpoint_at.is_some()
+            && self.table.unwritten_bytes().is_ok_and(|bytes| bytes >= LOG_BYTES)
+    }
+
+    fn checkpoint(&mut self) -> Result<()> {
+        match self.table.checkpoint()? {
+            Some(durable) => {
+                self.recover();
+                self.checkpoint_at = None;
+                self.set_durable(durable);
+            }
+            // Somebody reads the file just now.
+            None => self.checkpoint_at = Some(Instant::now() + REST),
+        }
+        Ok(())
+    }
+
+    fn set_durable(&mut self, durable: Position) {
+        if self.shared.set_durable(durable) {
+            (self.on_durable)(durable);
+        }
+    }
+
+    fn give_back(&mut self) {
+        if !self.has_space_to_give || !self.fold.is_empty() {
+            return;
+        }
+        // A failure here loses nothing; the next one who writes will tell.
+        self.has_space_to_give = self.table.give_back(PAGES_GIVEN_BACK).unwrap_or(false);
+        if self.has_space_to_give {
+            self.checkpoint_at.get_or_insert_with(|| Instant::now() + REST);
+        }
+    }
+
+    fn recover(&mut self) {
+        if self.failures > 0 {
+            self.failures = 0;
+            self.retry_at = None;
+            self.shared.set_trouble(None);
+        }
+    }
+
+    fn fail(&mut self, error: taskwright_store::Error) {
+        self.failures += 1;
+        if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::TooNew) {
+            self.shared.set_broken();
+        }
+        let seed = self.table.position() ^ u64::from(self.failures);
+        let wait = TRY_AGAIN.delay(self.failures, seed).max(TRY_AGAIN_AT_LEAST);
+        self.retry_at = Some(Instant::now() + wait);
+        self.shared.set_trouble(Some(error));
+    }
+}
