@@ -1,10 +1,12 @@
 //! Which place a URL names. Nothing else in this crate knows a backend.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use taskwright_engine::{Api, Engine, Error, ErrorCode, Result};
-use taskwright_store::{NaiveStore, Store, SystemClock};
+use taskwright_store::{Clock, NaiveStore, Retention, Store, SystemClock};
 
+use crate::control;
 use crate::options::Options;
 
 /// A way to all operations.
@@ -55,18 +57,49 @@ pub(crate) async fn connect(url: &str, options: &Options) -> Result<Connection> 
     check_options(&place, url, options)?;
     match place {
         Place::Memory => {
-            let store = Arc::new(NaiveStore::with_retention(
-                Arc::new(SystemClock),
-                options.retention.unwrap_or_default(),
-            ));
-            opened(store, url)
+            let retention = options.retention.unwrap_or_default();
+            opened(memory(Arc::new(SystemClock), retention)?, url)
         }
-        Place::File(_) | Place::Http(_) | Place::Unix(_) => {
+        Place::File(_) => {
             let message =
                 format!("cannot connect to {url:?}: this place is not there yet; use \"memory:\"");
             Err(Error::new(ErrorCode::Unusable, message))
         }
+        Place::Http(url) => remote(reach_server(url, options.token.as_deref())?, url),
+        Place::Unix(path) => match control::reach(Path::new(path)).await? {
+            Some(api) => remote(Arc::new(api), url),
+            None => {
+                let message = format!(
+                    "cannot connect to {url:?}: no process listens there; open the store itself with \"file:PATH\""
+                );
+                Err(Error::new(ErrorCode::Unavailable, message))
+            }
+        },
     }
+}
+
+fn remote(api: Arc<dyn Api>, url: &str) -> Result<Connection> {
+    // What stands before an @ may be a password.
+    let place = url.rsplit('@').next().unwrap_or(url).to_owned();
+    Ok(Connection { api, in_process: false, place })
+}
+
+#[cfg(feature = "http")]
+fn reach_server(url: &str, token: Option<&str>) -> Result<Arc<dyn Api>> {
+    Ok(Arc::new(crate::http::open(url, token)?))
+}
+
+#[cfg(not(feature = "http"))]
+fn reach_server(url: &str, _token: Option<&str>) -> Result<Arc<dyn Api>> {
+    let message = format!(
+        "cannot connect to {url:?}: taskwright was built without HTTP; add its feature \"http\""
+    );
+    Err(Error::new(ErrorCode::Unusable, message))
+}
+
+/// An empty store in memory.
+pub(crate) fn memory(clock: Arc<dyn Clock>, retention: Retention) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(NaiveStore::with_retention(clock, retention)))
 }
 
 fn opened(store: Arc<dyn Store>, url: &str) -> Result<Connection> {

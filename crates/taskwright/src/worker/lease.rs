@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use taskwright_core::limits::{HEARTBEAT_EVERY, LEASE};
-use taskwright_core::{Name, WorkerId};
-use taskwright_engine::{Api, Error, ErrorCode, Result};
+use taskwright_core::WorkerId;
+use taskwright_core::limits::LEASE;
+use taskwright_engine::{Error, ErrorCode, Result};
 use taskwright_store::{Heartbeat, WorkerInfo};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::held::Held;
+use super::run::Settings;
 use crate::app::Taskwright;
 use crate::retrying::Backoff;
 
@@ -41,34 +42,26 @@ enum Wish {
 }
 
 struct Renewing {
-    api: Arc<dyn Api>,
     app: Taskwright,
-    namespace: Name,
     worker: WorkerId,
     name: Arc<str>,
     slots: u32,
+    every: Duration,
     stopping: Arc<AtomicBool>,
     held: Arc<Held>,
 }
 
 impl Lease {
     /// Starts the thread; the first heartbeat is sent at once. Fails where no thread can be started.
-    pub(crate) fn start(
-        app: &Taskwright,
-        worker: WorkerId,
-        name: Arc<str>,
-        slots: usize,
-        held: Arc<Held>,
-    ) -> Result<Lease> {
+    pub(crate) fn start(settings: &Settings, held: Arc<Held>) -> Result<Lease> {
         let (wish, wishes) = watch::channel(Wish::Renew(0));
         let stopping = Arc::new(AtomicBool::new(false));
         let renewing = Renewing {
-            api: Arc::clone(app.api()),
-            app: app.clone(),
-            namespace: app.namespace().clone(),
-            worker,
-            name,
-            slots: u32::try_from(slots).unwrap_or(u32::MAX),
+            app: settings.app.clone(),
+            worker: settings.worker,
+            name: Arc::clone(&settings.name),
+            slots: u32::try_from(settings.slots).unwrap_or(u32::MAX),
+            every: settings.heartbeat_every,
             stopping: Arc::clone(&stopping),
             held,
         };
@@ -149,11 +142,11 @@ impl Renewing {
                 Ok(()) => {
                     renewed_at = sent_at;
                     backoff = Backoff::new(&self.app.shared.ids);
-                    HEARTBEAT_EVERY.saturating_sub(sent_at.elapsed())
+                    self.every.saturating_sub(sent_at.elapsed())
                 }
                 Err(error) => {
                     tracing::warn!(worker = %self.worker, %error, "cannot renew the lease");
-                    backoff.pause(&error).min(HEARTBEAT_EVERY)
+                    backoff.pause(&error).min(self.every)
                 }
             };
             if renewed_at.elapsed() + LEASE_MARGIN >= LEASE {
@@ -167,7 +160,7 @@ impl Renewing {
     async fn beat(&self) -> Result<()> {
         let snapshot = self.held.snapshot();
         let heartbeat = Heartbeat {
-            namespace: self.namespace.clone(),
+            namespace: self.app.namespace().clone(),
             worker: self.worker,
             settled: snapshot.settled,
             held: snapshot.held,
@@ -178,7 +171,7 @@ impl Renewing {
                 stopping: self.stopping.load(Ordering::Relaxed),
             },
         };
-        match self.api.heartbeat(heartbeat).await {
+        match self.app.api().heartbeat(heartbeat).await {
             Ok(reply) => {
                 if !reply.lost.is_empty() {
                     let jobs = reply.lost.len();

@@ -43,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) stop_grace: Duration,
     pub(crate) stop_deadline: Duration,
     pub(crate) cancel_grace: Duration,
+    pub(crate) heartbeat_every: Duration,
     pub(crate) hooks: Vec<Hook>,
 }
 
@@ -115,13 +116,7 @@ pub(crate) fn run(
     stop: watch::Receiver<Stop>,
 ) -> Result<impl Future<Output = Result<()>>> {
     let held = Arc::new(Held::default());
-    let lease = Lease::start(
-        &settings.app,
-        settings.worker,
-        Arc::clone(&settings.name),
-        settings.slots,
-        Arc::clone(&held),
-    )?;
+    let lease = Lease::start(&settings, Arc::clone(&held))?;
     let worker = Loop {
         settings,
         held,
