@@ -10,6 +10,7 @@ use taskwright_local::journal::{
     Durability, Expect, Group, Journal, JournalOptions, Preparing, StoreId,
 };
 use taskwright_local::sim::{Faults, Random, Samples, SimDisk};
+use taskwright_store::ErrorKind;
 
 const STORE: StoreId = StoreId(*b"a store to crash");
 const SEEDS: u64 = 4_000;
@@ -43,6 +44,7 @@ struct World {
     options: JournalOptions,
     lies: bool,
     torn_bytes: bool,
+    can_be_full: bool,
     history: History,
 }
 
@@ -58,7 +60,16 @@ impl World {
         };
         let torn_bytes = samples.random.one_in(2);
         let disk = SimDisk::new(seed);
-        World { seed, disk, samples, options, lies, torn_bytes, history: History::default() }
+        World {
+            seed,
+            disk,
+            samples,
+            options,
+            lies,
+            torn_bytes,
+            can_be_full: false,
+            history: History::default(),
+        }
     }
 
     fn random(&mut self) -> &mut Random {
@@ -76,6 +87,7 @@ impl World {
             syncs_lie: self.lies,
             torn_bytes: self.torn_bytes,
         };
+        self.can_be_full = faults.capacity.is_some();
         let faulty = stops || fails || faults.capacity.is_some();
         self.disk.set_faults(faults);
         match self.open() {
@@ -152,7 +164,6 @@ impl World {
                 continue;
             }
             let position = journal.position() + 1;
-            let before = journal.room();
             self.history.written.insert(position, (now, changes));
             match journal.commit(&mut group) {
                 Ok(committed) => {
@@ -160,14 +171,14 @@ impl World {
                     self.history.now = now;
                 }
                 Err(error) if error.is_retryable() => {
-                    if before >= group.size() && before > journal.group_bytes_max() {
+                    if error.kind == ErrorKind::Full && !self.can_be_full {
                         return Err(format!("refused with room for it: {error}"));
                     }
                     self.history.written.remove(&position);
                 }
                 Err(_) => {
                     let again = journal.commit(&mut group).expect_err("it goes on after a failure");
-                    assert_eq!(again.kind, taskwright_store::ErrorKind::Stopped);
+                    assert_eq!(again.kind, ErrorKind::Stopped);
                     break;
                 }
             }

@@ -179,10 +179,11 @@ impl Journal {
         self.options.segment_bytes - BLOCK_BYTES as u64
     }
 
-    /// Bytes for groups in space that is already taken: the rest of the current segment and the
-    /// spare ones.
+    /// Bytes for groups: the rest of the current segment, the spare ones and, unless the disk was
+    /// found full, one more.
     pub fn room(&self) -> u64 {
-        self.rest() + self.shelf.count() as u64 * self.group_bytes_max()
+        let (spares, one_more) = self.shelf.outlook();
+        self.rest() + (spares as u64 + u64::from(one_more)) * self.group_bytes_max()
     }
 
     fn rest(&self) -> u64 {

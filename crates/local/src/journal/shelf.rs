@@ -10,10 +10,11 @@ use taskwright_store::{Error, ErrorKind, Result};
 use super::segment;
 use crate::disk::{Disk, DiskFile, is_full};
 
-/// Spare segments that are kept in busy times; freed ones beyond are removed.
-const SPARES_MAX: usize = 4;
-/// After so long without a segment begun, all spare ones but one are removed, one by one.
-const IDLE: Duration = Duration::from_secs(5);
+/// Most spare segments. Of those that are freed, as many are kept as were begun between such
+/// times: busy times use them again, where making new ones would double what is written.
+const SPARES_MAX: usize = 16;
+/// After so long without a segment begun, all spare ones but one are removed.
+const IDLE: Duration = Duration::from_secs(2);
 /// How long the thread waits after a failure, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -39,14 +40,20 @@ struct State {
     ready: Vec<Spare>,
     released: Vec<String>,
     next_number: u64,
-    taken: bool,
+    /// Taken since segments were last freed, and between that and the time before.
+    taken: usize,
+    taken_before: usize,
+    /// Taken since the thread last looked.
+    busy: bool,
+    /// Whether the last attempt to make one found the disk full.
+    full: bool,
     closed: bool,
 }
 
 impl Shelf {
     /// A shelf with the spare files found in the directory; what is no whole one is removed.
     pub fn new(disk: Arc<dyn Disk>, segment_bytes: u64, found: &[String]) -> io::Result<Arc<Self>> {
-        let mut state = State { taken: true, ..State::default() };
+        let mut state = State { busy: true, ..State::default() };
         for name in found {
             let Some(number) = segment::spare_of(name) else { continue };
             state.next_number = state.next_number.max(number + 1);
@@ -66,6 +73,12 @@ impl Shelf {
         self.state().ready.len()
     }
 
+    /// The number of spare segments, and whether one more can be had as far as is known.
+    pub fn outlook(&self) -> (usize, bool) {
+        let state = self.state();
+        (state.ready.len(), state.ready.is_empty() && !state.full)
+    }
+
     /// Makes sure that there is a spare segment.
     pub fn ensure(&self) -> Result<()> {
         if self.count() > 0 {
@@ -79,7 +92,8 @@ impl Shelf {
         loop {
             let mut state = self.state();
             if let Some(spare) = state.ready.pop() {
-                state.taken = true;
+                state.taken += 1;
+                state.busy = true;
                 self.changed.notify_all();
                 return Ok(spare);
             }
@@ -107,16 +121,28 @@ impl Shelf {
             return Ok(());
         }
         let name = self.new_name();
-        let file = self.disk.create(&name, self.segment_bytes)?;
-        self.state().ready.push(Spare { name, file });
+        let made = self.disk.create(&name, self.segment_bytes);
+        let mut state = self.state();
+        state.full = made.as_ref().is_err_and(is_full);
+        state.ready.push(Spare { name, file: made? });
         Ok(())
     }
 
     fn free(&self) -> io::Result<()> {
-        let released = std::mem::take(&mut self.state().released);
+        let (released, kept) = {
+            let mut state = self.state();
+            if state.released.is_empty() {
+                return Ok(());
+            }
+            let taken = std::mem::take(&mut state.taken);
+            // One more, because a segment may be begun a moment before or after.
+            let kept =
+                (taken.max(std::mem::replace(&mut state.taken_before, taken)) + 1).min(SPARES_MAX);
+            (std::mem::take(&mut state.released), kept)
+        };
         let mut renamed = Vec::new();
         for (index, name) in released.iter().enumerate() {
-            let outcome = self.free_one(name, &mut renamed);
+            let outcome = self.free_one(name, kept, &mut renamed);
             if let Err(error) = outcome {
                 self.state().released.extend_from_slice(&released[index..]);
                 self.shelve(renamed)?;
@@ -126,8 +152,8 @@ impl Shelf {
         self.shelve(renamed)
     }
 
-    fn free_one(&self, name: &str, renamed: &mut Vec<String>) -> io::Result<()> {
-        let room = self.count() + renamed.len() < SPARES_MAX;
+    fn free_one(&self, name: &str, kept: usize, renamed: &mut Vec<String>) -> io::Result<()> {
+        let room = self.count() + renamed.len() < kept;
         if room && self.disk.open(name)?.len()? == self.segment_bytes {
             let spare = self.new_name();
             self.disk.rename(name, &spare)?;
@@ -158,12 +184,14 @@ impl Shelf {
         segment::spare_name(state.next_number)
     }
 
-    /// Gives back the space of a spare segment that nobody needed.
+    /// Gives back the space of spare segments that nobody needed.
     fn trim(&self) -> Result<()> {
-        let mut state = self.state();
-        let spare = if state.ready.len() > 1 { state.ready.pop() } else { None };
-        drop(state);
-        let removed = spare.map_or(Ok(()), |spare| self.disk.remove(&spare.name));
+        let beyond = {
+            let mut state = self.state();
+            let kept = state.ready.len().min(1);
+            state.ready.split_off(kept)
+        };
+        let removed = beyond.iter().try_for_each(|spare| self.disk.remove(&spare.name));
         removed.map_err(|error| refusal(&error))
     }
 
@@ -181,7 +209,7 @@ impl Shelf {
         let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         if state.closed {
             Woken::Closed
-        } else if timeout.timed_out() && !std::mem::take(&mut state.taken) {
+        } else if timeout.timed_out() && !std::mem::take(&mut state.busy) {
             Woken::Idle
         } else {
             Woken::Work
