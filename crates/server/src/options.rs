@@ -44,7 +44,7 @@ impl ServerOptions {
 pub struct Limits {
     /// Most connections at once; further ones wait in the system's backlog.
     pub connections_max: usize,
-    /// Most bytes of the head of a request.
+    /// Most bytes of the head of a request, about.
     pub header_bytes_max: usize,
     /// Most bytes of the body of a request.
     pub body_bytes_max: usize,
