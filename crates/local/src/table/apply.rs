@@ -6,7 +6,7 @@ use taskwright_store::Result;
 
 use super::failure::{corrupt, failed};
 use super::fold::{Fold, Inserted, Patch};
-use super::prune::{Doomed, remember};
+use super::prune::{Doomed, Ended, remember};
 use super::schema::{LONG_BYTES, Long, WEIGHT, number_of, state_of};
 use super::{Head, Table, Tally};
 use crate::change::{Fixed, More, Seq, Vital};
@@ -71,7 +71,7 @@ fn write_facts(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
     }
     for worker in &fold.workers {
         connection
-            .prepare_cached("INSERT OR REPLACE INTO workers VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .prepare_cached("INSERT OR IGNORE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, 0)")?
             .execute((
                 worker.number,
                 worker.id.as_u128().to_be_bytes(),
@@ -79,6 +79,13 @@ fn write_facts(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
                 worker.first_seen_at.as_micros(),
                 worker.in_process,
             ))?;
+    }
+    for (worker, claim) in &fold.claims {
+        connection
+            .prepare_cached(
+                "UPDATE workers SET last_claim = max(last_claim, ?2) WHERE number = ?1",
+            )?
+            .execute((worker, claim.cast_signed()))?;
     }
     for audit in &fold.audit {
         connection
@@ -170,12 +177,11 @@ impl<'a> Jobs<'a> {
         if job.patch.deleted {
             // The table never had it; only its id is remembered.
             let Some(finished_at) = vital.finished_at else { return Ok(()) };
-            let Fixed { id, seq, fingerprint, .. } = *job.fixed;
-            let state = vital.life.state.name();
-            let fingerprint = fingerprint.cast_signed();
             head.gone += 1;
-            return remember(self.connection, id, seq, fingerprint, state, finished_at)
-                .map_err(failed(APPLY));
+            let Fixed { id, seq, lane, fingerprint, .. } = *job.fixed;
+            let (state, fingerprint) = (vital.life.state.name(), fingerprint.cast_signed());
+            let ended = Ended { id, seq, lane, fingerprint, state, finished_at };
+            return remember(self.connection, &ended).map_err(failed(APPLY));
         }
         self.write_attempts(job.seq, &job.patch.attempts).map_err(failed(APPLY))?;
         self.insert_row(&job.fixed, vital, &job.patch).map_err(failed(APPLY))?;

@@ -6,7 +6,7 @@ use taskwright_store::Result;
 
 use super::failure::failed;
 use super::look::Look;
-use super::row::{self, COLUMNS, BEHIND};
+use super::row::{self, BEHIND, COLUMNS};
 use super::schema::{WEIGHT, number_of, numbers_of};
 use super::{Tally, load};
 use crate::change::LaneNumber;
@@ -48,11 +48,10 @@ impl Look<'_> {
     fn check_counts(&self, findings: &mut Vec<String>) -> Result<()> {
         let head = load::head(self.connection)?;
         let dead = number_of(StateName::Dead);
-        let kinds = [("dead", format!("state = {dead}"), head.dead), (
-            "completed, cancelled or expired",
-            format!("state <> {dead}"),
-            head.ended,
-        )];
+        let kinds = [
+            ("dead", format!("state = {dead}"), head.dead),
+            ("completed, cancelled or expired", format!("state <> {dead}"), head.ended),
+        ];
         for (kind, condition, kept) in kinds {
             let sql = format!(
                 "SELECT count(*), ifnull(sum({WEIGHT}), 0) FROM jobs \
@@ -93,6 +92,12 @@ impl Look<'_> {
             (
                 "has a number that was not given yet",
                 format!("SELECT seq FROM jobs WHERE seq >= {}", head.next_seq),
+            ),
+            (
+                "has the id of another job of its namespace",
+                "SELECT jobs.seq FROM jobs JOIN lanes ON number = lane \
+                 GROUP BY namespace, jobs.id HAVING count(*) > 1"
+                    .to_owned(),
             ),
             (
                 "is gone, but attempts of it are kept",

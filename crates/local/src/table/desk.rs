@@ -46,9 +46,10 @@ impl Desk {
                 "too many questions wait for the table; ask again in a moment",
             )
             .retry_after(RETRY_AFTER),
-            TrySendError::Disconnected(_) => {
-                Error::new(ErrorKind::Stopped, "the thread that reads the table is gone; open the store again")
-            }
+            TrySendError::Disconnected(_) => Error::new(
+                ErrorKind::Stopped,
+                "the thread that reads the table is gone; open the store again",
+            ),
         })
     }
 }

@@ -15,9 +15,10 @@ pub(super) fn failed(tried: &'static str) -> impl FnOnce(rusqlite::Error) -> Err
                 "another program holds the table; close it, it is tried again by itself",
             ),
             Some(ErrorCode::DatabaseCorrupt) => (ErrorKind::Corrupt, "run `taskwright fsck`"),
-            Some(ErrorCode::NotADatabase) => {
-                (ErrorKind::Unusable, "the file is no table of Taskwright; choose another directory")
-            }
+            Some(ErrorCode::NotADatabase) => (
+                ErrorKind::Unusable,
+                "the file is no table of Taskwright; choose another directory",
+            ),
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
                 (ErrorKind::Unusable, "check that the directory exists and can be written")
             }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use taskwright_core::{AttemptRecord, Timestamp, limits};
+use taskwright_core::{AttemptRecord, State, Timestamp, limits};
 
 use crate::change::{
     Audit, Change, Fixed, Lane, More, Position, QueueSettings, Seq, Update, Vital, WorkerFact,
+    WorkerNumber,
 };
 
 /// The changes of some groups that follow each other, of each job only the last image: a job that
@@ -23,6 +24,8 @@ pub struct Fold {
     pub(super) queues: Vec<QueueSettings>,
     pub(super) workers: Vec<WorkerFact>,
     pub(super) audit: Vec<Audit>,
+    /// The highest number of a claim of each worker that claimed.
+    pub(super) claims: FxHashMap<WorkerNumber, u64>,
     changes: usize,
     bytes: usize,
 }
@@ -95,6 +98,7 @@ impl Fold {
         self.queues.clear();
         self.workers.clear();
         self.audit.clear();
+        self.claims.clear();
         (self.position, self.changes, self.bytes) = (0, 0, 0);
     }
 
@@ -122,6 +126,10 @@ impl Fold {
     fn update(&mut self, update: Update) {
         if let Some(more) = &update.more {
             self.bytes += weight(more);
+        }
+        if let (State::Running(_), Some(run)) = (update.vital.life.state, update.vital.run) {
+            let newest = self.claims.entry(run.worker).or_default();
+            *newest = run.claim.max(*newest);
         }
         let patch = self.patch(update.seq);
         patch.vital = Some(update.vital);

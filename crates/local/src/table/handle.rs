@@ -210,8 +210,13 @@ impl TableHandle {
     }
 
     /// What is known of ids as of `position`, also of those whose job was deleted lately.
-    pub async fn lookup(&self, position: Position, ids: Vec<JobId>) -> Result<Vec<Option<Known>>> {
-        self.look(position, Pace::Quick, move |look| look.lookup(&ids)).await
+    pub async fn lookup(
+        &self,
+        position: Position,
+        namespace: Name,
+        ids: Vec<JobId>,
+    ) -> Result<Vec<Option<Known>>> {
+        self.look(position, Pace::Quick, move |look| look.lookup(&namespace, &ids)).await
     }
 
     /// The args of jobs as of `position`.

@@ -9,7 +9,9 @@ use super::failure::failed;
 use super::row::{self, BEHIND, COLUMNS};
 use super::schema::{ARGS_LEN, number_of, numbers_of, state_of};
 use super::{Head, Table, Tally};
-use crate::change::{Fixed, Lane, LaneNumber, More, QueueSettings, Seq, Vital, WorkerFact};
+use crate::change::{
+    Fixed, Lane, LaneNumber, More, QueueSettings, Seq, Vital, WorkerFact, WorkerNumber,
+};
 
 /// Workers that hold nothing are forgotten at start, but for so many that were first seen last.
 const WORKERS_RECALLED: u32 = 1_000;
@@ -25,8 +27,10 @@ pub struct Loaded {
     pub lanes: Vec<Lane>,
     /// The settings of queues.
     pub queues: Vec<QueueSettings>,
-    /// Workers that hold jobs, and the newest others, by number.
-    pub workers: Vec<WorkerFact>,
+    /// Workers that hold jobs, and the newest others, by number, with the number of the last claim.
+    pub workers: Vec<(WorkerFact, u64)>,
+    /// The number that the next worker gets.
+    pub next_worker: WorkerNumber,
     /// How many jobs ended in which lane and state.
     pub ended: Vec<(LaneNumber, StateName, u64)>,
 }
@@ -72,6 +76,7 @@ impl Table {
             lanes: self.lanes()?,
             queues: self.queues()?,
             workers: self.workers()?,
+            next_worker: self.next_worker()?,
             ended: self.ended_counts()?,
         })
     }
@@ -154,9 +159,15 @@ impl Table {
         })
     }
 
-    fn workers(&self) -> Result<Vec<WorkerFact>> {
+    fn next_worker(&self) -> Result<WorkerNumber> {
+        self.connection
+            .query_row("SELECT ifnull(max(number) + 1, 0) FROM workers", [], |row| row.get(0))
+            .map_err(failed(LOAD))
+    }
+
+    fn workers(&self) -> Result<Vec<(WorkerFact, u64)>> {
         let sql = format!(
-            "SELECT number, id, namespace, first_seen_at, in_process FROM workers \
+            "SELECT number, id, namespace, first_seen_at, in_process, last_claim FROM workers \
              WHERE number IN (SELECT worker FROM jobs WHERE state = {running} \
                               AND lane IN (SELECT number FROM lanes)) \
              OR number IN (SELECT number FROM workers ORDER BY number DESC LIMIT {WORKERS_RECALLED}) \
@@ -164,13 +175,14 @@ impl Table {
             running = number_of(StateName::Running),
         );
         self.all(&sql, |row| {
-            Ok(WorkerFact {
+            let fact = WorkerFact {
                 number: row.get(0)?,
                 id: WorkerId::from_u128(u128::from_be_bytes(row.get(1)?)),
                 namespace: row.get(2)?,
                 first_seen_at: Timestamp::from_micros(row.get(3)?),
                 in_process: row.get(4)?,
-            })
+            };
+            Ok((fact, row.get::<_, i64>(5)?.cast_unsigned()))
         })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use rustc_hash::FxHashMap;
 use taskwright_core::{
     AttemptRecord, Job, JobError, JobId, Json, Name, State, StateName, Timestamp, Verdict, WorkerId,
@@ -45,6 +45,8 @@ pub struct Known {
     pub fingerprint: u64,
     /// Its state, or the one it ended in.
     pub state: StateName,
+    /// When it ended, if it has.
+    pub finished_at: Option<Timestamp>,
     /// Whether the job is still there, not only its id.
     pub is_kept: bool,
 }
@@ -63,26 +65,23 @@ pub struct Kept {
 impl Look<'_> {
     /// Jobs by id, with args, result and attempts; `None` where there is none in the namespace.
     pub fn get(&mut self, namespace: &Name, ids: &[JobId]) -> Result<Vec<Option<Job>>> {
-        let seqs = ids.iter().map(|id| self.seq_of(*id)).collect::<Result<Vec<_>>>()?;
-        let mut get = |seq: Option<Seq>| match seq {
-            Some(seq) => self.whole(seq),
-            None => Ok(None),
+        // One snapshot for all of them.
+        let _snapshot = self.connection.unchecked_transaction().map_err(failed(LOOK))?;
+        let mut get = |id: &JobId| match self.known(namespace, *id)? {
+            Some(known) if known.is_kept => self.whole(known.seq),
+            _ => Ok(None),
         };
-        seqs.into_iter()
-            .map(|seq| Ok(get(seq)?.filter(|job| job.namespace == *namespace)))
-            .collect()
+        ids.iter().map(&mut get).collect()
     }
 
-    /// What is known of ids, also of those whose job was deleted lately.
-    pub fn lookup(&self, ids: &[JobId]) -> Result<Vec<Option<Known>>> {
-        ids.iter().map(|id| self.known(*id)).collect()
+    /// What is known of ids in a namespace, also of those whose job was deleted lately.
+    pub fn lookup(&mut self, namespace: &Name, ids: &[JobId]) -> Result<Vec<Option<Known>>> {
+        ids.iter().map(|id| self.known(namespace, *id)).collect()
     }
 
     /// A job by its number, as the ledger keeps one.
     pub fn kept(&self, seq: Seq) -> Result<Option<Kept>> {
-        let sql = format!(
-            "SELECT {COLUMNS}, jobs.args, jobs.result FROM jobs WHERE jobs.seq = ?1"
-        );
+        let sql = format!("SELECT {COLUMNS}, jobs.args, jobs.result FROM jobs WHERE jobs.seq = ?1");
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed(LOOK))?;
         let mut rows = statement.query([seq.cast_signed()]).map_err(failed(LOOK))?;
         let Some(row) = rows.next().map_err(failed(LOOK))? else { return Ok(None) };
@@ -109,42 +108,27 @@ impl Look<'_> {
         Ok(args)
     }
 
-    /// The number of a job that is still there.
-    pub fn seq_of(&self, id: JobId) -> Result<Option<Seq>> {
-        self.connection
-            .prepare_cached("SELECT seq FROM jobs WHERE id = ?1")
-            .and_then(|mut statement| {
-                let key = [id.as_u128().to_be_bytes()];
-                statement.query_row(key, |row| row.get::<_, i64>(0)).optional()
-            })
-            .map(|seq| seq.map(i64::cast_unsigned))
-            .map_err(failed(LOOK))
-    }
-
-    fn known(&self, id: JobId) -> Result<Option<Known>> {
+    pub(super) fn known(&mut self, namespace: &Name, id: JobId) -> Result<Option<Known>> {
         let sources = [
-            (true, "SELECT seq, fingerprint, state FROM jobs WHERE id = ?1"),
-            (false, "SELECT seq, fingerprint, state FROM ended WHERE id = ?1"),
+            (true, "SELECT lane, seq, fingerprint, state, finished_at FROM jobs WHERE id = ?1"),
+            (false, "SELECT lane, seq, fingerprint, state, finished_at FROM ended WHERE id = ?1"),
         ];
+        let mut newest: Option<Known> = None;
         for (is_kept, sql) in sources {
-            let found: Option<[i64; 3]> = self
-                .connection
-                .prepare_cached(sql)
-                .and_then(|mut statement| {
-                    let numbers = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
-                    statement.query_row([id.as_u128().to_be_bytes()], numbers).optional()
-                })
-                .map_err(failed(LOOK))?;
-            if let Some([seq, fingerprint, state]) = found {
-                return Ok(Some(Known {
-                    seq: seq.cast_unsigned(),
-                    fingerprint: fingerprint.cast_unsigned(),
-                    state: state_of(state)?,
-                    is_kept,
-                }));
+            let mut statement = self.connection.prepare_cached(sql).map_err(failed(LOOK))?;
+            let mut rows = statement.query([id.as_u128().to_be_bytes()]).map_err(failed(LOOK))?;
+            while let Some(row) = rows.next().map_err(failed(LOOK))? {
+                let lane = row.get(0).map_err(failed(LOOK))?;
+                let known = known(row, is_kept)?;
+                // Each namespace has ids of its own, and an id that was forgotten can be used again.
+                if self.lane(lane)?.namespace == *namespace
+                    && newest.is_none_or(|newest| newest.seq < known.seq)
+                {
+                    newest = Some(known);
+                }
             }
         }
-        Ok(None)
+        Ok(newest)
     }
 
     fn whole(&mut self, seq: Seq) -> Result<Option<Job>> {
@@ -244,6 +228,21 @@ impl Look<'_> {
         }
         Ok(())
     }
+}
+
+fn known(row: &Row<'_>, is_kept: bool) -> Result<Known> {
+    let state = row.get(3).map_err(failed(LOOK))?;
+    let state = state_of(state)?;
+    (|| {
+        Ok(Known {
+            seq: row.get::<_, i64>(1)?.cast_unsigned(),
+            fingerprint: row.get::<_, i64>(2)?.cast_unsigned(),
+            state,
+            finished_at: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_micros),
+            is_kept,
+        })
+    })()
+    .map_err(failed(LOOK))
 }
 
 /// A result is the output of a completed job; one that was redriven keeps none.

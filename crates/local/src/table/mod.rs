@@ -6,6 +6,7 @@
 //! jobs, their attempts and texts, and for a while the ids of jobs that were deleted.
 
 mod apply;
+mod archive;
 mod check;
 mod desk;
 mod failure;
@@ -27,6 +28,7 @@ use rusqlite::{Connection, MAIN_DB};
 use taskwright_core::Timestamp;
 use taskwright_store::Result;
 
+pub use self::archive::TableArchive;
 use self::failure::failed;
 pub use self::fold::Fold;
 pub use self::handle::{CHANGES_MAX, Pace, TableHandle, TableThread};
@@ -137,6 +139,16 @@ impl Table {
     /// The position of the newest group that was applied.
     pub fn position(&self) -> Position {
         self.head.position
+    }
+
+    /// The highest time that the store had seen.
+    pub fn high_water(&self) -> Timestamp {
+        self.head.high_water
+    }
+
+    /// The number that the next job gets.
+    pub fn next_seq(&self) -> Seq {
+        self.head.next_seq
     }
 
     /// Questions to the table.

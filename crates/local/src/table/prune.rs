@@ -8,7 +8,7 @@ use taskwright_store::{Result, Retention};
 use super::apply::write_head;
 use super::failure::failed;
 use super::row::id;
-use super::schema::{Long, WEIGHT, state_of};
+use super::schema::{Long, WEIGHT, number_of, state_of};
 use super::{Head, Table, Tally};
 use crate::change::{LaneNumber, Seq};
 
@@ -38,9 +38,9 @@ pub(super) struct Doomed {
     id: JobId,
     lane: LaneNumber,
     fingerprint: i64,
-    pub state: StateName,
+    state: StateName,
     finished_at: Option<Timestamp>,
-    pub bytes: i64,
+    bytes: i64,
     has_attempts: bool,
     has_payload: bool,
 }
@@ -243,7 +243,8 @@ impl Doomed {
             && finished_at > now.minus(limits::ID_WINDOW)
         {
             head.gone += 1;
-            remember(connection, self.id, self.seq, self.fingerprint, self.state, finished_at)?;
+            let Doomed { id, lane, seq, fingerprint, state, .. } = *self;
+            remember(connection, &Ended { id, seq, lane, fingerprint, state, finished_at })?;
         }
         if self.has_attempts {
             connection.prepare_cached("DELETE FROM attempts WHERE seq = ?1")?.execute([seq])?;
@@ -258,23 +259,27 @@ impl Doomed {
     }
 }
 
+/// What is remembered of a job that is gone.
+pub(super) struct Ended {
+    pub id: JobId,
+    pub seq: Seq,
+    pub lane: LaneNumber,
+    pub fingerprint: i64,
+    pub state: StateName,
+    pub finished_at: Timestamp,
+}
+
 /// Notes the id of a job that is gone.
-pub(super) fn remember(
-    connection: &Connection,
-    id: JobId,
-    seq: Seq,
-    fingerprint: i64,
-    state: StateName,
-    finished_at: Timestamp,
-) -> rusqlite::Result<()> {
+pub(super) fn remember(connection: &Connection, ended: &Ended) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO ended VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .prepare_cached("INSERT OR REPLACE INTO ended VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute((
-            id.as_u128().to_be_bytes(),
-            seq.cast_signed(),
-            fingerprint,
-            super::schema::number_of(state),
-            finished_at.as_micros(),
+            ended.id.as_u128().to_be_bytes(),
+            ended.seq.cast_signed(),
+            ended.lane,
+            ended.fingerprint,
+            number_of(ended.state),
+            ended.finished_at.as_micros(),
         ))
         .map(|_| ())
 }

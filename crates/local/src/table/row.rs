@@ -51,7 +51,11 @@ pub(super) fn vital(row: &Row<'_>) -> Result<Vital> {
 }
 
 /// What of a job changes seldom and still holds, but for its result.
-pub(super) fn more(connection: &Connection, row: &Row<'_>, vital: &Vital) -> Result<Option<Box<More>>> {
+pub(super) fn more(
+    connection: &Connection,
+    row: &Row<'_>,
+    vital: &Vital,
+) -> Result<Option<Box<More>>> {
     let is_empty = (10..BEHIND).all(|column| matches!(row.get_ref(column), Ok(ValueRef::Null)));
     if is_empty {
         return Ok(None);

@@ -63,7 +63,8 @@ CREATE TABLE workers (
     id            BLOB NOT NULL,
     namespace     TEXT NOT NULL,
     first_seen_at INTEGER NOT NULL,
-    in_process    INTEGER NOT NULL
+    in_process    INTEGER NOT NULL,
+    last_claim    INTEGER NOT NULL
 );
 CREATE TABLE audit (
     number        INTEGER PRIMARY KEY,
@@ -96,7 +97,7 @@ CREATE TABLE jobs (
     result,
     args          NOT NULL
 );
-CREATE UNIQUE INDEX job_id ON jobs (id);
+CREATE INDEX job_id ON jobs (id);
 CREATE INDEX job_lane ON jobs (lane, state);
 CREATE INDEX job_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL AND state <> 4;
 CREATE INDEX job_dead ON jobs (finished_at) WHERE finished_at IS NOT NULL AND state = 4;
@@ -116,11 +117,13 @@ CREATE TABLE attempts (
     PRIMARY KEY (seq, attempt)
 ) WITHOUT ROWID;
 CREATE TABLE ended (
-    id            BLOB PRIMARY KEY,
+    id            BLOB NOT NULL,
     seq           INTEGER NOT NULL,
+    lane          INTEGER NOT NULL,
     fingerprint   INTEGER NOT NULL,
     state         INTEGER NOT NULL,
-    finished_at   INTEGER NOT NULL
+    finished_at   INTEGER NOT NULL,
+    PRIMARY KEY (id, seq)
 ) WITHOUT ROWID;
 ";
 
@@ -134,9 +137,8 @@ fn views() -> String {
              (SELECT body FROM payload WHERE key = {key}), j.{column}) AS {column}"
         )
     };
-    let time = |column: &str| {
-        format!("strftime('%FT%R:%fZ', j.{column} / 1e6, 'unixepoch') AS {column}")
-    };
+    let time =
+        |column: &str| format!("strftime('%FT%R:%fZ', j.{column} / 1e6, 'unixepoch') AS {column}");
     let uuid = |column: &str| {
         let hex = format!("lower(hex({column}))");
         let parts = [(1, 8), (9, 4), (13, 4), (17, 4), (21, 12)];
@@ -250,8 +252,9 @@ pub(super) fn prepare(connection: &mut Connection, place: &Path, new_store: u128
 /// Sets up a connection that only reads `place`.
 pub(super) fn prepare_to_read(connection: &Connection, place: &Path) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    let settings =
-        format!("PRAGMA query_only = ON; PRAGMA cache_size = -{READ_CACHE_KIB}; PRAGMA temp_store = MEMORY;");
+    let settings = format!(
+        "PRAGMA query_only = ON; PRAGMA cache_size = -{READ_CACHE_KIB}; PRAGMA temp_store = MEMORY;"
+    );
     connection
         .busy_timeout(BUSY_WAIT)
         .and_then(|()| connection.execute_batch(&settings))

@@ -1,0 +1,127 @@
+//! The table behind the ledger and the writer.
+
+use taskwright_core::{JobId, Name, Timestamp};
+use taskwright_store::Result;
+
+use super::{LiveJob, Loaded, Look, Reader, Table, TableHandle};
+use crate::change::{Change, Position, Seq};
+use crate::core::Feed;
+use crate::ledger::{self, Archive, Archived, LoadedJob};
+
+/// With so many segments in use the table is asked to write back.
+const SEGMENTS_WANTED: usize = 3;
+
+/// The table as archive of a ledger, for the writer's thread. What it hands over to be changed is
+/// safe from pruning for a minute.
+pub struct TableArchive {
+    handle: TableHandle,
+    /// None where the table is in memory: then its thread is asked.
+    reader: Option<Reader>,
+}
+
+impl TableArchive {
+    /// An archive over a running table.
+    pub fn new(handle: TableHandle) -> Result<Self> {
+        let reader = handle.path().map(Reader::open).transpose()?;
+        Ok(TableArchive { handle, reader })
+    }
+
+    fn find(&mut self, wanted: Wanted) -> Result<Option<Archived>> {
+        let found = self.ask(wanted.clone())?;
+        let Some(Archived::Whole(job)) = &found else { return Ok(found) };
+        self.handle.spare(job.0.seq);
+        // It may have been pruned just before it was spared.
+        self.ask(wanted)
+    }
+
+    fn ask(&mut self, wanted: Wanted) -> Result<Option<Archived>> {
+        match &mut self.reader {
+            Some(reader) => wanted.find(&mut reader.look()),
+            None => self.handle.look_now(move |look| wanted.find(look)),
+        }
+    }
+}
+
+/// By what a job is looked for.
+#[derive(Clone)]
+enum Wanted {
+    Id(Name, JobId),
+    Seq(Seq),
+}
+
+impl Wanted {
+    fn find(&self, look: &mut Look<'_>) -> Result<Option<Archived>> {
+        let seq = match self {
+            Wanted::Seq(seq) => *seq,
+            Wanted::Id(namespace, id) => match look.known(namespace, *id)? {
+                Some(known) if known.is_kept => known.seq,
+                Some(known) => {
+                    return Ok(known.finished_at.map(|finished_at| Archived::Gone {
+                        seq: known.seq,
+                        fingerprint: known.fingerprint,
+                        state: known.state,
+                        finished_at,
+                    }));
+                }
+                None => return Ok(None),
+            },
+        };
+        let kept = look.kept(seq)?;
+        Ok(kept.map(|job| Archived::Whole(Box::new((job.fixed, job.vital, job.more)))))
+    }
+}
+
+impl Archive for TableArchive {
+    fn by_id(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>> {
+        self.find(Wanted::Id(namespace.clone(), id))
+    }
+
+    fn by_seq(&mut self, seq: Seq) -> Result<Option<Archived>> {
+        self.find(Wanted::Seq(seq))
+    }
+}
+
+/// For recovery, before the table has a thread.
+impl Archive for Table {
+    fn by_id(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>> {
+        Wanted::Id(namespace.clone(), id).find(&mut self.look())
+    }
+
+    fn by_seq(&mut self, seq: Seq) -> Result<Option<Archived>> {
+        Wanted::Seq(seq).find(&mut self.look())
+    }
+}
+
+impl Feed for TableHandle {
+    fn push(&mut self, position: Position, now: Timestamp, changes: Vec<Change>) {
+        self.send(position, now, changes);
+    }
+
+    fn applied(&self) -> Position {
+        TableHandle::applied(self)
+    }
+
+    fn durable(&self) -> Position {
+        TableHandle::durable(self)
+    }
+
+    fn segments(&self, count: usize) {
+        if count > SEGMENTS_WANTED {
+            self.want_checkpoint();
+        }
+    }
+}
+
+impl From<Loaded> for ledger::Loaded {
+    fn from(loaded: Loaded) -> Self {
+        let Loaded { lanes, queues, workers, next_worker, ended } = loaded;
+        ledger::Loaded { lanes, queues, workers, next_worker, ended }
+    }
+}
+
+impl From<LiveJob> for LoadedJob {
+    fn from(job: LiveJob) -> Self {
+        let LiveJob { fixed, args_len: _, vital, more, has_attempts } = job;
+        LoadedJob { fixed, vital, more, has_attempts }
+    }
+}
