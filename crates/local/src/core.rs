@@ -27,6 +27,8 @@ pub trait Feed: Send {
     fn applied(&self) -> Position;
     /// The position up to which the table has everything durably.
     fn durable(&self) -> Position;
+    /// Is told how many segments the journal uses until the table has their groups durably.
+    fn segments(&self, count: usize);
 }
 
 /// Where groups become durable.
@@ -173,6 +175,7 @@ impl Core {
         let durable = self.feed.durable();
         if let Log::Journal(journal, _) = &mut self.log {
             journal.recycle(durable);
+            self.feed.segments(journal.segments());
         }
     }
 
@@ -222,7 +225,10 @@ impl Core {
             },
             Request::Report(reports, reply) => answer(reply, ledger.report(reports, archive)),
             Request::Heartbeat(beat, reply) => answer(reply, ledger.heartbeat(beat)),
-            Request::Sweep(limit, reply) => answer(reply, Ok(ledger.sweep(limit))),
+            Request::Sweep(limit, reply) => {
+                let swept = ledger.sweep(limit);
+                answer(reply, Ok((swept, ledger.now())))
+            }
             Request::Control(actor, commands, reply) => {
                 answer(reply, ledger.control(&actor, commands, archive))
             }

@@ -8,13 +8,19 @@
 
 pub mod change;
 pub mod codec;
+pub mod core;
 pub mod directory;
 pub mod disk;
 pub mod journal;
 pub mod ledger;
-pub mod core;
+mod open;
+mod options;
 pub mod request;
-pub mod writer;
-pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;
+mod store;
+pub mod table;
+mod writer;
+
+pub use options::{Durability, FileOptions, MemoryOptions};
+pub use store::LocalStore;

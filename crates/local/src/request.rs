@@ -25,8 +25,8 @@ pub enum Request {
     Report(Vec<Report>, Reply<Vec<Reported>>),
     /// See `Store::heartbeat`.
     Heartbeat(Heartbeat, Reply<HeartbeatReply>),
-    /// See `Store::sweep`; pruning comes after it.
-    Sweep(usize, Reply<Swept>),
+    /// See `Store::sweep`; pruning comes after it, as of this time.
+    Sweep(usize, Reply<(Swept, Timestamp)>),
     /// See `Store::control`.
     Control(String, Vec<Command>, Reply<Vec<Controlled>>),
     /// Jobs, and the position at which the table shows those that are not in memory.

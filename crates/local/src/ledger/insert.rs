@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use taskwright_core::limits::ID_WINDOW;
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{JobId, Life, Name, NewJob, Place, StateName, Timestamp};
 use taskwright_store::{Insert, Inserted, Refusal, Result};
@@ -120,13 +121,16 @@ impl Ledger {
         if !self.may_be_archived(id) {
             return Ok(None);
         }
-        Ok(archive.by_id(namespace, id)?.map(|archived| match archived {
-            Archived::Whole(job) => Known {
+        Ok(archive.by_id(namespace, id)?.and_then(|archived| match archived {
+            Archived::Whole(job) => Some(Known {
                 seq: job.0.seq,
                 fingerprint: job.0.fingerprint,
                 state: job.1.life.state.name(),
-            },
-            Archived::Gone { seq, fingerprint, state } => Known { seq, fingerprint, state },
+            }),
+            Archived::Gone { seq, fingerprint, state, finished_at } => {
+                let is_remembered = self.now < finished_at.plus(ID_WINDOW);
+                is_remembered.then_some(Known { seq, fingerprint, state })
+            }
         }))
     }
 }

@@ -61,6 +61,8 @@ pub enum Archived {
         fingerprint: u64,
         /// The state it ended in.
         state: StateName,
+        /// When it ended: its id is remembered for `ID_WINDOW` from then on.
+        finished_at: Timestamp,
     },
 }
 
@@ -105,8 +107,6 @@ pub struct Ledger {
 /// What a ledger starts from.
 #[derive(Copy, Clone, Debug)]
 pub struct Start {
-    /// How often the store was opened, this time included.
-    pub epoch: u32,
     /// The highest time the store has seen.
     pub now: Timestamp,
     /// The position of the last group.
@@ -121,7 +121,7 @@ impl Ledger {
     /// A ledger with no jobs.
     pub fn new(start: Start) -> Self {
         Ledger {
-            epoch: start.epoch,
+            epoch: 0,
             now: start.now,
             position: start.position,
             next_seq: start.next_seq.max(1),

@@ -119,8 +119,10 @@ impl Ledger {
     }
 
     /// Begins service: every lease is granted afresh, but those of workers that lived in the
-    /// process that had the store open are over.
-    pub fn resume(&mut self, wall: taskwright_core::Timestamp) {
+    /// process that had the store open are over. `epoch` says how often the store was opened, this
+    /// time included.
+    pub fn resume(&mut self, epoch: u32, wall: taskwright_core::Timestamp) {
+        self.epoch = epoch;
         self.now = self.now.max(wall);
         self.swept_at = self.now;
         let numbers: Vec<_> = self.workers.iter().map(|(number, _)| number).collect();

@@ -195,6 +195,6 @@ fn rows<T>(
     rows.collect::<rusqlite::Result<_>>().map_err(failed(CHECK))
 }
 
-#[cfg(all(test, any()))]
+#[cfg(test)]
 #[path = "tests/check.rs"]
 mod tests;

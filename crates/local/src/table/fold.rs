@@ -191,6 +191,6 @@ fn weight(more: &More) -> usize {
     texts + more.error.as_ref().map_or(0, |error| error.message.len())
 }
 
-#[cfg(all(test, any()))]
+#[cfg(test)]
 #[path = "tests/fold.rs"]
 mod tests;

@@ -349,6 +349,6 @@ fn slow() -> Error {
     )
 }
 
-#[cfg(all(test, any()))]
+#[cfg(test)]
 #[path = "tests/handle.rs"]
 mod tests;

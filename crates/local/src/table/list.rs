@@ -145,6 +145,6 @@ impl<'a> Merge<'a> {
     }
 }
 
-#[cfg(all(test, any()))]
+#[cfg(test)]
 #[path = "tests/list.rs"]
 mod tests;

@@ -280,6 +280,6 @@ fn verdict_of(word: &str) -> Result<Verdict> {
     verdict.ok_or_else(|| corrupt(format_args!("{word:?} is no end of an attempt")))
 }
 
-#[cfg(all(test, any()))]
+#[cfg(test)]
 #[path = "tests/look.rs"]
 mod tests;

@@ -308,6 +308,6 @@ fn forget(
     Ok((forgotten, ids.last().filter(|_| !is_round).map_or([0; 16], |(id, _)| *id)))
 }
 
-#[cfg(all(test, any()))]
+#[cfg(test)]
 #[path = "tests/prune.rs"]
 mod tests;

@@ -1,0 +1,124 @@
+//! Opening: the table, then the groups of the journal that it had not applied, then service.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskwright_store::{Clock, Error, ErrorKind, Publisher, Result};
+
+use crate::core::{Core, Log};
+use crate::directory::Directory;
+use crate::disk::FileDisk;
+use crate::journal::{Cut, Durability, Expect, Group, Journal, JournalOptions, StoreId};
+use crate::ledger::{Ledger, Start};
+use crate::options::{FileOptions, MemoryOptions};
+use crate::table::{Table, TableArchive, TableHandle, TableThread};
+use crate::writer::{self, Inbox};
+
+/// How often groups are synced where the operating system is to decide: it bounds how far the
+/// table can be behind.
+const OS_SYNC_EVERY: Duration = Duration::from_secs(30);
+/// Everything that an open store consists of.
+pub(crate) struct Parts {
+    pub inbox: Arc<Inbox>,
+    pub table: TableHandle,
+    pub table_thread: TableThread,
+    pub writer: std::thread::JoinHandle<Core>,
+    pub publisher: Publisher,
+    pub epoch: u32,
+    pub cut: Option<Cut>,
+}
+
+/// Opens a store in files.
+pub(crate) fn file(
+    directory: &Directory,
+    options: &FileOptions,
+    clock: Arc<dyn Clock>,
+) -> Result<Parts> {
+    let table = Table::open(&directory.table(), random()?)?;
+    let store = StoreId(table.store().to_be_bytes());
+    let disk = FileDisk::new(directory.journal()).map_err(|error| {
+        let place = directory.journal();
+        Error::new(ErrorKind::Unusable, format!("cannot open {}: {error}", place.display()))
+    })?;
+    let expect = Expect { store, table_position: table.position() };
+    let mut ledger = loaded(&table)?;
+    let (handle, table_thread) = TableHandle::start(table, Box::new(|_| {}))?;
+    let journal_options =
+        JournalOptions { durability: options.durability, ..JournalOptions::default() };
+    let mut archive = TableArchive::new(handle.clone())?;
+    let (journal, recovered) =
+        Journal::open(Arc::new(disk), journal_options, expect, &mut |position, now, changes| {
+            ledger.replay(position, now, &changes, &mut archive)?;
+            handle.send(position, now, changes);
+            Ok(())
+        })?;
+    let epoch = journal.epoch();
+    ledger.resume(epoch, recovered.high_water.max(clock.now()));
+    handle.send(journal.position(), ledger.now(), Vec::new());
+    let group = Group::new(epoch, ledger.now());
+    let log = Log::Journal(Box::new(journal), group);
+    let sync_every = match options.durability {
+        Durability::Fsync => None,
+        Durability::Interval(every) => Some(every),
+        Durability::Os => Some(OS_SYNC_EVERY),
+    };
+    let cut = recovered.cut;
+    start(ledger, log, handle, table_thread, clock, sync_every)
+        .map(|parts| Parts { epoch, cut, ..parts })
+}
+
+/// Opens a store in memory.
+pub(crate) fn memory(_options: &MemoryOptions, clock: Arc<dyn Clock>) -> Result<Parts> {
+    let table = Table::open_memory(random()?)?;
+    let mut ledger = loaded(&table)?;
+    ledger.resume(1, clock.now());
+    let (handle, table_thread) = TableHandle::start(table, Box::new(|_| {}))?;
+    start(ledger, Log::Memory(0), handle, table_thread, clock, None)
+}
+
+fn start(
+    ledger: Ledger,
+    log: Log,
+    table: TableHandle,
+    table_thread: TableThread,
+    clock: Arc<dyn Clock>,
+    sync_every: Option<Duration>,
+) -> Result<Parts> {
+    let publisher = Publisher::default();
+    let archive = Box::new(TableArchive::new(table.clone())?);
+    let feed = Box::new(table.clone());
+    let core = Core::new(clock, ledger, log, feed, archive, publisher.clone());
+    let inbox = Arc::new(Inbox::default());
+    let writer = writer::start(Arc::clone(&inbox), core, sync_every)?;
+    Ok(Parts { inbox, table, table_thread, writer, publisher, epoch: 1, cut: None })
+}
+
+/// A ledger as the table knows it.
+fn loaded(table: &Table) -> Result<Ledger> {
+    let mut ledger = Ledger::new(Start {
+        now: table.high_water(),
+        position: table.position(),
+        next_seq: table.next_seq(),
+        seed: random()? as u64,
+    });
+    ledger.load(table.load()?.into())?;
+    table.live_jobs(|job| ledger.load_job(job.into()))?;
+    table.ended_ids(|id, state| ledger.load_ended_id(id, state))?;
+    Ok(ledger)
+}
+
+/// Random bits of the operating system.
+pub(crate) fn random() -> Result<u128> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        let message = format!("the operating system gave no random bytes: {error}; try again");
+        Error::new(ErrorKind::Unavailable, message)
+    })?;
+    Ok(u128::from_be_bytes(bytes))
+}
+
+/// Makes the directory of a store ready.
+pub(crate) fn directory(path: &Path) -> Result<Directory> {
+    Directory::open(path)
+}
