@@ -57,12 +57,18 @@ pub struct Hand {
     pub is_remembered: bool,
 }
 
+/// Tells where the two differ, leaving out the lines before and after.
 pub fn same<T: PartialEq + Debug>(what: &str, model: T, store: T) -> Checked {
     if model == store {
-        Ok(())
-    } else {
-        Err(format!("{what}\n  model: {model:?}\n  store: {store:?}"))
+        return Ok(());
     }
+    let (model, store) = (format!("{model:#?}"), format!("{store:#?}"));
+    let (model, store): (Vec<_>, Vec<_>) = (model.lines().collect(), store.lines().collect());
+    let before = model.iter().zip(&store).take_while(|(m, s)| m == s).count();
+    let after = model.iter().rev().zip(store.iter().rev()).take_while(|(m, s)| m == s).count();
+    let after = after.min(model.len().min(store.len()) - before);
+    let part = |lines: &[&str]| lines[before.saturating_sub(1)..lines.len() - after].join("\n");
+    Err(format!("{what}\n--- model\n{}\n--- store\n{}", part(&model), part(&store)))
 }
 
 fn kind(error: &Error) -> ErrorKind {
