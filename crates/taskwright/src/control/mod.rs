@@ -9,7 +9,7 @@ mod server;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use client::{ControlApi, reach};
+pub(crate) use client::reach;
 pub(crate) use server::{ControlGuard, serve};
 
 /// The socket of the store in `directory`.
