@@ -77,10 +77,7 @@ async fn every_operation_works_as_in_the_process() {
     assert!(enqueued.iter().all(|job| matches!(job, Enqueued::New { .. })));
     let id = enqueued[0].id().unwrap();
     assert_eq!(api.peek(&default, &default, 1).await.unwrap()[0].id, id);
-    assert_eq!(
-        api.counts(&default).await.unwrap(),
-        process.engine.counts(&default).await.unwrap()
-    );
+    assert_eq!(api.counts(&default).await.unwrap(), process.engine.counts(&default).await.unwrap());
 
     let jobs = api.claim(claim(1, Duration::ZERO)).await.unwrap();
     assert_eq!(jobs.len(), 2);
@@ -128,10 +125,7 @@ async fn every_operation_works_as_in_the_process() {
         before: None,
         limit: 10,
     };
-    assert_eq!(
-        api.list(filter.clone()).await.unwrap(),
-        process.engine.list(filter).await.unwrap()
-    );
+    assert_eq!(api.list(filter.clone()).await.unwrap(), process.engine.list(filter).await.unwrap());
     let redrive = Command::Redrive { namespace: default, id, attempts: 0 };
     let redriven = api.control("somebody", vec![redrive]).await.unwrap();
     assert_eq!(redriven, [Controlled::Done { state: Some(StateName::Available) }]);
