@@ -1,7 +1,7 @@
 //! What every store is held to: one function for each law or sentence of the contract.
 //!
 //! A store's crate says how to open one ([`Harness`]) and gets a test for each function with
-//! [`conformance!`](crate::conformance). What is not in the contract is not expected here.
+//! [`conformance!`](macro@crate::conformance). What is not in the contract is not expected here.
 
 mod claim;
 mod control;
@@ -64,7 +64,7 @@ pub fn run(case: impl Future<Output = ()>) {
 
 /// Expands to a module with one test for each law of the contract.
 ///
-/// ```ignore
+/// ```text
 /// taskwright_store::conformance!(memory, MemoryHarness::new());
 /// ```
 #[macro_export]
@@ -80,6 +80,7 @@ macro_rules! conformance {
                 s4_a_repeated_insert_answers_existing
                 s4_an_id_with_another_body_is_a_conflict
                 s4_items_of_one_call_know_each_other
+                s4_inserts_at_the_same_time_agree
                 s4_a_deleted_id_is_known_for_the_window
                 ids_belong_to_their_namespace
                 seq_grows_in_input_order
@@ -107,6 +108,7 @@ macro_rules! conformance {
                 a_waiting_claim_is_fed_by_a_sweep
                 a_waiting_claim_is_fed_by_a_release
                 a_waiting_claim_is_fed_by_a_resume
+                waiting_claims_share_what_comes
                 a_waiting_claim_ends_empty
                 a_dropped_claim_keeps_no_job_from_others
                 a_paused_queue_gives_nothing
@@ -115,6 +117,7 @@ macro_rules! conformance {
                 l1_the_same_report_again_is_already
                 l1_another_report_of_an_ended_attempt_is_stale
                 l1_a_late_report_is_stale
+                l1_reports_at_the_same_time_count_once
                 a_report_of_an_unknown_job_is_unknown
                 reports_stand_each_for_itself
                 l3_failures_spend_and_the_last_is_the_end

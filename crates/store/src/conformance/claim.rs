@@ -203,6 +203,23 @@ pub async fn a_waiting_claim_is_fed_by_a_resume(harness: &dyn Harness) {
     assert_eq!(numbers(&claim.await.expect("the worker")), [1]);
 }
 
+/// Claims that wait together get each what one insert brings, and nothing twice.
+pub async fn waiting_claims_share_what_comes(harness: &dyn Harness) {
+    let scene = Scene::open(harness).await;
+    let mut workers: Vec<_> = (1..=3).map(Hand::new).collect();
+    let mut claims = tokio::task::JoinSet::new();
+    for worker in &mut workers {
+        let claim = waiting(&scene, worker);
+        claims.spawn(async move { claim.await.expect("the worker") });
+        arrival(&scene, worker).await;
+    }
+    for number in 1..=3 {
+        scene.add(vec![job(number)]).await;
+        let fed = claims.join_next().await.expect("a claim").expect("the worker");
+        assert_eq!(numbers(&fed), [number]);
+    }
+}
+
 /// Where nothing comes, the wait ends with no jobs.
 pub async fn a_waiting_claim_ends_empty(harness: &dyn Harness) {
     let scene = Scene::open(harness).await;

@@ -1,5 +1,7 @@
 //! Insert.
 
+use std::sync::Arc;
+
 use taskwright_core::limits::{BATCH_MAX, ID_WINDOW, LANES_MAX};
 use taskwright_core::{Extras, Json, Name, NewJob, RetryPolicy, StateName, Timestamp};
 
@@ -83,6 +85,28 @@ pub async fn s4_items_of_one_call_know_each_other(harness: &dyn Harness) {
     let answers = scene.insert(vec![job(3), other]).await;
     assert_eq!(answers, [Inserted::Skipped, Inserted::Refused(Refusal::IdConflict(id(3)))]);
     assert_eq!(scene.find(3).await, None);
+}
+
+/// Of callers that insert the same job at the same time, one writes it and all learn its number.
+pub async fn s4_inserts_at_the_same_time_agree(harness: &dyn Harness) {
+    let scene = Scene::open(harness).await;
+    let inserts = (0..8).map(|_| {
+        let store = Arc::clone(&scene.store);
+        let insert = Insert { jobs: jobs(1..=5), partial: false };
+        tokio::spawn(async move { store.insert(insert).await.expect("an insert") })
+    });
+    let mut new = 0;
+    for insert in inserts.collect::<Vec<_>>() {
+        for (number, answer) in (1..).zip(insert.await.expect("a caller")) {
+            let (Inserted::New { seq } | Inserted::Existing { seq, .. }) = answer else {
+                panic!("job {number} is written: {answer:?}")
+            };
+            assert_eq!(scene.job(number).await.seq, seq);
+            new += usize::from(matches!(answer, Inserted::New { .. }));
+        }
+    }
+    assert_eq!(new, 5);
+    assert_eq!(scene.counts("default").await.ready, 5);
 }
 
 /// A deleted job cannot come back through a late repetition of its insert.

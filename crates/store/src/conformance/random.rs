@@ -104,7 +104,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// Expands to a test that compares a store with the naive model under random operations.
 ///
-/// ```ignore
+/// ```text
 /// taskwright_store::model_test!(memory_follows_the_model, MemoryHarness::new());
 /// ```
 #[macro_export]

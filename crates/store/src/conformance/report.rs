@@ -1,5 +1,6 @@
 //! Report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::{ATTEMPTS_KEPT_FIRST, ATTEMPTS_KEPT_LAST};
@@ -85,6 +86,28 @@ pub async fn l1_a_late_report_is_stale(harness: &dyn Harness) {
     assert_eq!(scene.state(1).await, StateName::Running);
     assert_eq!(scene.report(&current, completed()).await, applied(StateName::Completed));
     assert_eq!(scene.report(&late, completed()).await, Reported::Stale);
+}
+
+/// Of different reports of one attempt at the same time one counts.
+pub async fn l1_reports_at_the_same_time_count_once(harness: &dyn Harness) {
+    let scene = Scene::open(harness).await;
+    scene.add(vec![job(1)]).await;
+    let claimed = scene.take_one(&mut Hand::new(1)).await;
+    let reports = endings().into_iter().cycle().take(14).map(|outcome| {
+        let store = Arc::clone(&scene.store);
+        let report =
+            Report { namespace: Name::default_name(), id: id(1), token: claimed.token, outcome };
+        tokio::spawn(async move { store.report(vec![report]).await.expect("a report") })
+    });
+    let mut states = Vec::new();
+    for report in reports.collect::<Vec<_>>() {
+        match report.await.expect("a reporter")[..] {
+            [Reported::Applied { state }] => states.push(state),
+            [Reported::Already | Reported::Stale] => {}
+            ref other => panic!("one answer of a known job: {other:?}"),
+        }
+    }
+    assert_eq!(states, [scene.state(1).await]);
 }
 
 /// A report of a job that was never there, or is there no longer, changes nothing.
