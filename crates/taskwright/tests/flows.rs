@@ -82,8 +82,7 @@ async fn args_are_read_by_name_and_by_position() {
         let worker = app.worker().serve(who).serve(join).queues(["default"]).start().unwrap();
         let by_position: Job<String> = Job::new("who", &["Ada"]);
         let by_name: Job<String> = Job::new("who", &serde_json::json!({"name": "Ada", "more": 1}));
-        let absent: Job<String> =
-            Job::new("text.join", &serde_json::json!({"words": ["a", "b"]}));
+        let absent: Job<String> = Job::new("text.join", &serde_json::json!({"words": ["a", "b"]}));
         for (job, expected) in [(by_position, "Ada:who:1"), (by_name, "Ada:who:1"), (absent, "a b")]
         {
             let handle = app.enqueue(job).await.unwrap();
@@ -263,7 +262,8 @@ async fn a_result_is_waited_for_no_longer_than_asked() {
 
 #[tokio::test]
 async fn places_that_cannot_be_reached_are_refused_with_what_there_is() {
-    for url in ["postgres://localhost/db", "redis://localhost", "data", "memory:x", "file:", "http:"]
+    for url in
+        ["postgres://localhost/db", "redis://localhost", "data", "memory:x", "file:", "http:"]
     {
         let error = Taskwright::connect(url).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::Invalid);
