@@ -204,7 +204,8 @@ impl Core {
         }
         let Log::Journal(journal, _) = &mut self.log else { return Ok(()) };
         journal.reserve(bytes.min(journal.group_bytes_max()))?;
-        if request.is_new_work() && journal.room() < bytes + RESERVE_BYTES {
+        let kept = RESERVE_BYTES.min(journal.group_bytes_max() / 4);
+        if request.is_new_work() && journal.room() < bytes + kept {
             return Err(Error::new(
                 ErrorKind::Full,
                 "the disk has no room for new jobs (running ones can still be finished); free \

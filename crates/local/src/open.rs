@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use taskwright_store::{Clock, Error, ErrorKind, Publisher, Result};
 
-use crate::core::{Core, Log};
+use crate::core::{Core, Feed, Log};
 use crate::directory::Directory;
-use crate::disk::FileDisk;
+use crate::disk::{Disk, FileDisk};
 use crate::journal::{Cut, Durability, Expect, Group, Journal, JournalOptions, StoreId};
-use crate::ledger::{Ledger, Start};
+use crate::ledger::{Archive, Ledger, Start};
 use crate::options::{FileOptions, MemoryOptions};
 use crate::table::{Table, TableArchive, TableHandle, TableThread};
 use crate::writer::{self, Inbox};
@@ -42,36 +42,31 @@ pub(crate) fn file(
         Error::new(ErrorKind::Unusable, format!("cannot open {}: {error}", place.display()))
     })?;
     let expect = Expect { store, table_position: table.position() };
-    let mut ledger = loaded(&table)?;
+    let ledger = loaded(&table, random()? as u64)?;
     let (handle, table_thread) = TableHandle::start(table, Box::new(|_| {}))?;
     let journal_options =
         JournalOptions { durability: options.durability, ..JournalOptions::default() };
     let mut archive = TableArchive::new(handle.clone())?;
-    let (journal, recovered) =
-        Journal::open(Arc::new(disk), journal_options, expect, &mut |position, now, changes| {
-            ledger.replay(position, now, &changes, &mut archive)?;
-            handle.send(position, now, changes);
-            Ok(())
-        })?;
-    let epoch = journal.epoch();
-    ledger.resume(epoch, recovered.high_water.max(clock.now()));
-    handle.send(journal.position(), ledger.now(), Vec::new());
-    let group = Group::new(epoch, ledger.now());
-    let log = Log::Journal(Box::new(journal), group);
+    let recovery =
+        Recovery { ledger, archive: &mut archive, feed: &mut handle.clone(), clock: &*clock };
+    let (ledger, log, cut) = recovery.run(Arc::new(disk), journal_options, expect)?;
+    let epoch = ledger.epoch();
     let sync_every = match options.durability {
         Durability::Fsync => None,
         Durability::Interval(every) => Some(every),
         Durability::Os => Some(OS_SYNC_EVERY),
     };
-    let cut = recovered.cut;
-    start(ledger, log, handle, table_thread, clock, sync_every)
-        .map(|parts| Parts { epoch, cut, ..parts })
+    start(ledger, log, handle, table_thread, clock, sync_every).map(|parts| Parts {
+        epoch,
+        cut,
+        ..parts
+    })
 }
 
 /// Opens a store in memory.
 pub(crate) fn memory(_options: &MemoryOptions, clock: Arc<dyn Clock>) -> Result<Parts> {
     let table = Table::open_memory(random()?)?;
-    let mut ledger = loaded(&table)?;
+    let mut ledger = loaded(&table, random()? as u64)?;
     ledger.resume(1, clock.now());
     let (handle, table_thread) = TableHandle::start(table, Box::new(|_| {}))?;
     start(ledger, Log::Memory(0), handle, table_thread, clock, None)
@@ -94,16 +89,50 @@ fn start(
     Ok(Parts { inbox, table, table_thread, writer, publisher, epoch: 1, cut: None })
 }
 
-/// A ledger as the table knows it.
-fn loaded(table: &Table) -> Result<Ledger> {
+/// What becomes of a ledger that knows what the table knows.
+pub(crate) struct Recovery<'a> {
+    pub ledger: Ledger,
+    pub archive: &'a mut dyn Archive,
+    pub feed: &'a mut dyn Feed,
+    pub clock: &'a dyn Clock,
+}
+
+impl Recovery<'_> {
+    /// Opens the journal, sets again what the table had not applied, and begins service.
+    pub fn run(
+        self,
+        disk: Arc<dyn Disk>,
+        options: JournalOptions,
+        expect: Expect,
+    ) -> Result<(Ledger, Log, Option<Cut>)> {
+        let Recovery { mut ledger, archive, feed, clock } = self;
+        let (journal, recovered) =
+            Journal::open(disk, options, expect, &mut |position, now, changes| {
+                ledger.replay(position, now, &changes, archive)?;
+                feed.push(position, now, changes);
+                Ok(())
+            })?;
+        let epoch = journal.epoch();
+        ledger.resume(epoch, recovered.high_water.max(clock.now()));
+        feed.push(journal.position(), ledger.now(), Vec::new());
+        let group = Group::new(epoch, ledger.now());
+        Ok((ledger, Log::Journal(Box::new(journal), group), recovered.cut))
+    }
+}
+
+/// A ledger as the table knows it; `seed` is the chance in the nonces of tokens.
+pub(crate) fn loaded(table: &Table, seed: u64) -> Result<Ledger> {
     let mut ledger = Ledger::new(Start {
         now: table.high_water(),
         position: table.position(),
         next_seq: table.next_seq(),
-        seed: random()? as u64,
+        seed,
     });
     ledger.load(table.load()?.into())?;
     table.live_jobs(|job| ledger.load_job(job.into()))?;
+    for (number, id) in table.worker_ids(&ledger.nameless_workers())? {
+        ledger.name_worker(number, id);
+    }
     table.ended_ids(|id, state| ledger.load_ended_id(id, state))?;
     Ok(ledger)
 }

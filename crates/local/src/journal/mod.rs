@@ -75,7 +75,7 @@ pub enum Preparing {
     /// On a thread of the journal.
     #[default]
     OnThread,
-    /// Whenever [`Journal::tend`] is called: for the simulator.
+    /// When [`Journal::recycle`] or [`Journal::tend`] is called: for the simulator.
     ByHand,
 }
 
@@ -241,6 +241,10 @@ impl Journal {
             if let Some(segment) = self.segments.pop_front() {
                 self.shelf.release(segment.name);
             }
+        }
+        if self.options.preparing == Preparing::ByHand {
+            // What fails here is tried again, and stops a commit where it matters.
+            let _ = self.shelf.tend();
         }
     }
 

@@ -58,9 +58,12 @@ impl Cut {
     }
 }
 
+/// A group on its way to the replay.
+type Decoded = (Position, Timestamp, Vec<Change>);
+
 impl Journal {
     /// Opens the journal in a directory, or begins one. Groups beyond the table go to `replay` in
-    /// order; the epoch is raised durably before this returns.
+    /// order, each once it is durable; the epoch is raised durably before this returns.
     ///
     /// # Errors
     /// `Corrupt`, with the place, when what was durable is damaged or gone; `TooNew` when a newer
@@ -74,12 +77,24 @@ impl Journal {
         replay: &mut dyn FnMut(Position, Timestamp, Vec<Change>) -> Result<()>,
     ) -> Result<(Journal, Recovered)> {
         let options = options.checked()?;
+        // A group is handed over once it is durable: the table must not get ahead of the journal.
+        let mut unsynced = VecDeque::new();
         let scan = scan(&*disk, expect, &mut |found| {
-            replay(found.header.position, found.header.now, decoded(&found)?)
+            let synced = found.header.synced;
+            while unsynced.front().is_some_and(|(position, ..): &Decoded| *position <= synced)
+                && let Some((position, now, changes)) = unsynced.pop_front()
+            {
+                replay(position, now, changes)?;
+            }
+            unsynced.push_back((found.header.position, found.header.now, decoded(&found)?));
+            Ok(())
         })?;
         // A name may be visible and not yet durable, if the last process ended at a bad moment.
         disk.sync_names().map_err(failed)?;
         let current = scan.tail.as_ref().map(|tail| settle(&*disk, tail)).transpose()?;
+        unsynced
+            .into_iter()
+            .try_for_each(|(position, now, changes)| replay(position, now, changes))?;
         let names = disk.list().map_err(failed)?;
         let shelf = Shelf::new(Arc::clone(&disk), options.segment_bytes, &names).map_err(failed)?;
         let preparer = match options.preparing {
