@@ -71,7 +71,10 @@ fn write_facts(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
     }
     for worker in &fold.workers {
         connection
-            .prepare_cached("INSERT OR IGNORE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, 0)")?
+            .prepare_cached(
+                "INSERT INTO workers VALUES (?1, ?2, ?3, ?4, ?5, 0) \
+                 ON CONFLICT (number) DO UPDATE SET in_process = excluded.in_process",
+            )?
             .execute((
                 worker.number,
                 worker.id.as_u128().to_be_bytes(),

@@ -1,7 +1,7 @@
 //! What a ledger starts from.
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use taskwright_core::{JobId, Json, StateName, Timestamp, WorkerId};
 use taskwright_store::Result;
 
@@ -184,6 +184,21 @@ impl Table {
             };
             Ok((fact, row.get::<_, i64>(5)?.cast_unsigned()))
         })
+    }
+
+    /// The ids of workers by number.
+    pub fn worker_ids(&self, numbers: &[WorkerNumber]) -> Result<Vec<(WorkerNumber, WorkerId)>> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT id FROM workers WHERE number = ?1")
+            .map_err(failed(LOAD))?;
+        let mut ids = Vec::with_capacity(numbers.len());
+        for &number in numbers {
+            let id: Option<[u8; 16]> =
+                statement.query_row([number], |row| row.get(0)).optional().map_err(failed(LOAD))?;
+            ids.extend(id.map(|id| (number, WorkerId::from_u128(u128::from_be_bytes(id)))));
+        }
+        Ok(ids)
     }
 
     fn ended_counts(&self) -> Result<Vec<(LaneNumber, StateName, u64)>> {

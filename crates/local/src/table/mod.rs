@@ -195,3 +195,7 @@ impl Table {
         Ok(pages.max(0).cast_unsigned() * schema::PAGE_BYTES)
     }
 }
+
+#[cfg(test)]
+#[path = "tests/table.rs"]
+mod tests;

@@ -7,7 +7,7 @@ use taskwright_store::{Result, Retention};
 
 use super::apply::write_head;
 use super::failure::failed;
-use super::row::id;
+use super::row::job_id;
 use super::schema::{Long, WEIGHT, number_of, state_of};
 use super::{Head, Table, Tally};
 use crate::change::{LaneNumber, Seq};
@@ -215,7 +215,7 @@ impl Doomed {
         (|| {
             Ok(Doomed {
                 seq: row.get::<_, i64>(0)?.cast_unsigned(),
-                id: id(row, 1)?,
+                id: job_id(row, 1)?,
                 lane: row.get(2)?,
                 fingerprint: row.get(3)?,
                 state,

@@ -30,7 +30,7 @@ pub(super) fn fixed(row: &Row<'_>, args: Json) -> Result<Fixed> {
     (|| {
         Ok(Fixed {
             seq: row.get::<_, i64>(0)?.cast_unsigned(),
-            id: id(row, 1)?,
+            id: job_id(row, 1)?,
             lane: row.get(2)?,
             priority: row.get(3)?,
             timeout_ms: row.get::<_, Option<i64>>(4)?.map(i64::cast_unsigned),
@@ -76,7 +76,7 @@ pub(super) fn more(
             result: None,
             // These belong to a state that may be over, and a change can only set them anew.
             cancel_reason: cancel_reason.filter(|_| was_cancelled),
-            progress: progress.filter(|_| is_running),
+            progress: progress.filter(|text| is_running && !text.is_empty()),
             checkpoint,
         })))
     })()
@@ -112,7 +112,7 @@ fn long_text(connection: &Connection, seq: Seq, long: Long) -> Result<Json> {
     text.map(Json::from_trusted).ok_or_else(missing)
 }
 
-pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<JobId> {
+pub(super) fn job_id(row: &Row<'_>, column: usize) -> rusqlite::Result<JobId> {
     Ok(JobId::from_u128(u128::from_be_bytes(row.get(column)?)))
 }
 

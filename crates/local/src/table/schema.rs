@@ -133,12 +133,12 @@ fn views() -> String {
     let long = |column: &str, kind: Long| {
         let key = format!("jobs.seq * {} + {}", Long::COUNT, kind as i64);
         format!(
-            "iif(typeof(j.{column}) = 'integer', \
-             (SELECT body FROM payload WHERE key = {key}), j.{column}) AS {column}"
+            "iif(typeof(jobs.{column}) = 'integer', \
+             (SELECT body FROM payload WHERE key = {key}), jobs.{column}) AS {column}"
         )
     };
     let time =
-        |column: &str| format!("strftime('%FT%R:%fZ', j.{column} / 1e6, 'unixepoch') AS {column}");
+        |column: &str| format!("strftime('%FT%R:%fZ', jobs.{column} / 1e6, 'unixepoch') AS {column}");
     let uuid = |column: &str| {
         let hex = format!("lower(hex({column}))");
         let parts = [(1, 8), (9, 4), (13, 4), (17, 4), (21, 12)];

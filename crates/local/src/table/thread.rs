@@ -162,8 +162,8 @@ impl Keeper {
                 self.fold_until = None;
                 self.has_space_to_give = true;
                 self.checkpoint_at.get_or_insert_with(|| Instant::now() + REST);
-                self.shared.set_applied(self.table.position());
                 self.shared.inbox.applied(changes);
+                self.shared.set_applied(self.table.position());
                 if self.table.path().is_none() {
                     self.set_durable(self.table.position());
                 }

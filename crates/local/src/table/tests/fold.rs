@@ -1,6 +1,6 @@
 use super::*;
 use crate::table::tests::samples::*;
-use taskwright_core::{Json, limits};
+use taskwright_core::{JobError, Json, limits};
 
 #[test]
 fn a_life_within_a_fold_is_one_row() {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use taskwright_core::lifecycle::{Event, step};
 use taskwright_core::{
     AttemptRecord, Cause, Extras, JobError, JobId, Json, Life, Name, Place, State, StateName,
-    Timestamp, Token, Verdict, WorkerId,
+    Timestamp, Verdict, WorkerId,
 };
 
 use crate::change::{
-    Change, Fixed, Lane, LaneNumber, More, Position, Run, Seq, Update, Vital, WorkerFact,
+    Change, Fixed, Lane, LaneNumber, More, Run, Seq, Update, Vital, WorkerFact,
 };
 use crate::table::{Fold, Table};
 
@@ -116,10 +116,6 @@ pub fn dead() -> State {
     State::Dead(Cause::Final)
 }
 
-pub fn token(attempt: u32) -> Token {
-    Token { epoch: 1, attempt, nonce: 9 }
-}
-
 pub fn failed_attempt(attempt: u32) -> AttemptRecord {
     AttemptRecord {
         attempt,
@@ -147,14 +143,6 @@ pub fn apply(table: &mut Table, changes: Vec<Change>) {
     let mut fold = Fold::new();
     fold.push(table.position() + 1, at(100), changes);
     table.apply(&mut fold).unwrap();
-}
-
-/// Applies groups, each as one fold.
-pub fn apply_each(table: &mut Table, groups: impl IntoIterator<Item = Vec<Change>>) -> Position {
-    for group in groups {
-        apply(table, group);
-    }
-    table.position()
 }
 
 /// The table finds nothing wrong with itself.
