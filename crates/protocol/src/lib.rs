@@ -34,6 +34,9 @@ pub const REQUEST_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
 /// Longest reply, in bytes: a whole batch of jobs with the longest args, results and errors.
 pub const REPLY_BYTES_MAX: usize = BATCH_MAX * (3 * PAYLOAD_BYTES_MAX + 32 * ERROR_BYTES_MAX);
 
+/// The OpenAPI description of the HTTP API.
+pub const OPENAPI: &str = include_str!("../openapi.json");
+
 pub use enqueue::Reply;
 pub use operation::{Operation, UnknownOperation};
 pub use remote::{RemoteApi, Transport};
@@ -42,3 +45,7 @@ pub use service::answer;
 #[cfg(test)]
 #[path = "tests/wire.rs"]
 mod wire_tests;
+
+#[cfg(test)]
+#[path = "tests/openapi.rs"]
+mod openapi_tests;

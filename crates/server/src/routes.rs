@@ -13,7 +13,7 @@ use taskwright_core::limits::WAIT_MAX;
 use taskwright_core::{JobId, Name};
 use taskwright_engine::{Api, Error, ErrorCode, Result};
 use taskwright_protocol::query::Query;
-use taskwright_protocol::{Operation, service};
+use taskwright_protocol::{OPENAPI, Operation, service};
 use taskwright_store::Command;
 use tokio::sync::watch;
 
@@ -53,7 +53,8 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/v1/queues/{queue}/resume", post(resume))
         .route("/v1/workers", get(workers))
         .route("/v1/describe", get(describe))
-        .route("/v1/ready", get(ready));
+        .route("/v1/ready", get(ready))
+        .route("/v1/openapi.json", get(openapi));
     for operation in Operation::ALL {
         let answer = move |context: Shared, request: Request| answer(context, operation, request);
         guarded = guarded.route(&format!("/v1/{operation}"), post(answer));
@@ -245,6 +246,10 @@ async fn workers(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
 async fn describe(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
     Query::new(query.as_deref()).finish()?;
     context.ask(Duration::ZERO, service::describe(&*context.api)).await
+}
+
+async fn openapi() -> Response {
+    json(OPENAPI.as_bytes().to_vec())
 }
 
 /// The process lives.

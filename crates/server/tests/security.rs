@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use support::{Running, TOKEN};
 use taskwright_engine::Engine;
-use taskwright_protocol::Operation;
+use taskwright_protocol::{OPENAPI, Operation};
 use taskwright_server::{Credential, ServeError, Server, ServerOptions};
 use taskwright_store::{NaiveStore, SystemClock};
 
@@ -16,28 +16,31 @@ const JOB: &str = r#"{"jobs":[{"task":"a"}]}"#;
 const ID: &str = "019aa2f4-7d31-7c51-8f0e-2b1c6d9e0a42";
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// Every route but `/v1/health`.
-fn routes() -> Vec<(&'static str, String)> {
-    let mut routes = vec![
-        ("GET", "/v1/jobs".to_owned()),
-        ("POST", "/v1/jobs".to_owned()),
-        ("GET", format!("/v1/jobs/{ID}")),
-        ("DELETE", format!("/v1/jobs/{ID}")),
-        ("POST", format!("/v1/jobs/{ID}/cancel")),
-        ("POST", format!("/v1/jobs/{ID}/redrive")),
-        ("GET", "/v1/queues".to_owned()),
-        ("GET", "/v1/queues/default".to_owned()),
-        ("GET", "/v1/queues/default/peek".to_owned()),
-        ("GET", "/v1/queues/default/size".to_owned()),
-        ("POST", "/v1/queues/default/pause".to_owned()),
-        ("POST", "/v1/queues/default/resume".to_owned()),
-        ("GET", "/v1/workers".to_owned()),
-        ("GET", "/v1/describe".to_owned()),
-        ("GET", "/v1/ready".to_owned()),
-        ("GET", "/v1/no/such/path".to_owned()),
-    ];
-    routes.extend(Operation::ALL.map(|operation| ("POST", format!("/v1/{operation}"))));
+/// Every route of the description, and one that is not there.
+fn routes() -> Vec<(String, String)> {
+    let description: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+    let mut routes = vec![("GET".to_owned(), "/v1/no/such/path".to_owned())];
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        let path = path.replace("{id}", ID).replace("{queue}", "default");
+        let methods = methods.as_object().unwrap().keys();
+        routes.extend(methods.map(|method| (method.to_uppercase(), path.clone())));
+    }
+    for operation in Operation::ALL {
+        assert!(routes.contains(&("POST".to_owned(), format!("/v1/{operation}"))), "{operation}");
+    }
     routes
+}
+
+#[tokio::test]
+async fn every_route_of_the_description_is_there() {
+    let server = Running::start().await;
+    for (method, path) in routes().into_iter().skip(1) {
+        let response = server.send(&method, &path, &[JSON], "{}").await;
+        let detail = response.body["detail"].as_str().unwrap_or_default();
+        assert!(!detail.contains("there is nothing at"), "{method} {path}: {response:?}");
+        assert_ne!(response.status, 405, "{method} {path}");
+    }
+    assert_eq!(server.get("/v1/openapi.json").await.ok()["openapi"], "3.1.0");
 }
 
 #[tokio::test]
@@ -56,11 +59,11 @@ async fn no_route_answers_without_the_token() {
         Some(&longer),
         Some(&basic),
     ];
-    for (method, path) in routes() {
+    for (method, path) in routes().into_iter().filter(|(_, path)| path != "/v1/health") {
         for authorization in attempts {
             let mut headers = vec![("Host", &*host), JSON];
             headers.extend(authorization.map(|value| ("Authorization", value)));
-            let response = server.raw(method, &path, &headers, JOB).await;
+            let response = server.raw(&method, &path, &headers, JOB).await;
             response.problem(401, "denied", &["token"]);
             assert!(response.head.contains("www-authenticate: bearer"), "{response:?}");
             assert!(!response.body.to_string().contains(TOKEN));
