@@ -11,8 +11,8 @@ use crate::ledger::{self, Archive, Archived, LoadedJob};
 /// With so many segments in use the table is asked to write back.
 const SEGMENTS_WANTED: usize = 3;
 
-/// The table as archive of a ledger, for the writer's thread. What it hands over to be changed is
-/// safe from pruning for a minute.
+/// The table as archive of a ledger, for the writer's thread. Jobs that it hands over to be changed
+/// are safe from pruning until they are released.
 pub struct TableArchive {
     handle: TableHandle,
     /// None where the table is in memory: then its thread is asked.
@@ -27,14 +27,6 @@ impl TableArchive {
     }
 
     fn find(&mut self, wanted: Wanted) -> Result<Option<Archived>> {
-        let found = self.ask(wanted.clone())?;
-        let Some(Archived::Whole(job)) = &found else { return Ok(found) };
-        self.handle.spare(job.0.seq);
-        // It may have been pruned just before it was spared.
-        self.ask(wanted)
-    }
-
-    fn ask(&mut self, wanted: Wanted) -> Result<Option<Archived>> {
         match &mut self.reader {
             Some(reader) => wanted.find(&mut reader.look()),
             None => self.handle.look_now(move |look| wanted.find(look)),
@@ -43,7 +35,6 @@ impl TableArchive {
 }
 
 /// By what a job is looked for.
-#[derive(Clone)]
 enum Wanted {
     Id(Name, JobId),
     Seq(Seq),
@@ -79,6 +70,23 @@ impl Archive for TableArchive {
     fn by_seq(&mut self, seq: Seq) -> Result<Option<Archived>> {
         self.find(Wanted::Seq(seq))
     }
+
+    fn recall(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>> {
+        let found = self.by_id(namespace, id)?;
+        let Some(Archived::Whole(job)) = &found else { return Ok(found) };
+        let seq = job.0.seq;
+        self.handle.spare(seq);
+        // It may have been pruned just before it was spared.
+        let found = self.by_id(namespace, id)?;
+        if !matches!(&found, Some(Archived::Whole(job)) if job.0.seq == seq) {
+            self.handle.release(seq);
+        }
+        Ok(found)
+    }
+
+    fn release(&mut self, seq: Seq) {
+        self.handle.release(seq);
+    }
 }
 
 /// For recovery, before the table has a thread.
@@ -90,6 +98,13 @@ impl Archive for Table {
     fn by_seq(&mut self, seq: Seq) -> Result<Option<Archived>> {
         Wanted::Seq(seq).find(&mut self.look())
     }
+
+    fn recall(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>> {
+        self.by_id(namespace, id)
+    }
+
+    /// Nobody prunes before the table has a thread.
+    fn release(&mut self, _seq: Seq) {}
 }
 
 impl Feed for TableHandle {

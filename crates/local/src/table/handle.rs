@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 use taskwright_core::{Job, JobId, Json, Name, Timestamp};
 use taskwright_store::{Error, ErrorKind, Filter, Page, Result, Retention};
 use tokio::sync::{oneshot, watch};
@@ -23,8 +23,6 @@ pub const CHANGES_MAX: usize = 300_000;
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Jobs pruned in one transaction.
 const PRUNED_AT_ONCE: usize = 2_000;
-/// How long a job that was read to be changed is safe from pruning.
-const SPARED_FOR: Duration = Duration::from_secs(60);
 
 /// A table whose thread runs. Clones speak to the same table.
 #[derive(Clone)]
@@ -50,7 +48,8 @@ pub(super) struct Shared {
     durable: AtomicU64,
     trouble: Mutex<Option<Error>>,
     is_broken: AtomicBool,
-    spared: Mutex<FxHashMap<Seq, Instant>>,
+    /// Jobs that are not to be pruned now.
+    spared: Mutex<FxHashSet<Seq>>,
 }
 
 /// How far the thread is.
@@ -92,9 +91,8 @@ impl Shared {
         self.is_broken.load(Ordering::Acquire)
     }
 
-    fn spare(&self, seq: Seq) {
-        let mut spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
-        spared.insert(seq, Instant::now() + SPARED_FOR);
+    fn spared(&self) -> MutexGuard<'_, FxHashSet<Seq>> {
+        self.spared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Prunes while nobody else can have jobs spared.
@@ -105,9 +103,7 @@ impl Shared {
         retention: &Retention,
         limit: usize,
     ) -> Result<Pruned> {
-        let mut spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
-        spared.retain(|_, until| *until > Instant::now());
-        table.prune(now, retention, limit, &spared.keys().copied().collect())
+        table.prune(now, retention, limit, &self.spared())
     }
 }
 
@@ -230,7 +226,7 @@ impl TableHandle {
     }
 
     /// Prunes up to `limit` jobs, a few at a time, after every group sent before; see
-    /// [`Table::prune`]. Jobs read to be changed in the last minute are spared.
+    /// [`Table::prune`]. Jobs that were recalled and not released are spared.
     pub async fn prune(
         &self,
         now: Timestamp,
@@ -292,9 +288,14 @@ impl TableHandle {
         answer.recv_timeout(ANSWER_WITHIN).unwrap_or_else(|_| Err(slow()))
     }
 
-    /// Keeps a job from being pruned for a while.
+    /// Keeps a job from being pruned until it is released.
     pub(super) fn spare(&self, seq: Seq) {
-        self.shared.spare(seq);
+        self.shared.spared().insert(seq);
+    }
+
+    /// Lets a job be pruned again.
+    pub(super) fn release(&self, seq: Seq) {
+        self.shared.spared().remove(&seq);
     }
 
     /// The file of the table, where it is one.

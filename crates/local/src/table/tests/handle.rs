@@ -159,6 +159,9 @@ async fn pruning_comes_after_what_was_sent_and_spares_what_was_recalled() {
         assert_eq!(pruned.remembered, 5_000);
         let left = handle.list(0, everything()).await.unwrap();
         assert_eq!(left.jobs.iter().map(|job| job.seq).collect::<Vec<_>>(), [17]);
+        handle.release(17);
+        let pruned = handle.prune(at(100), nothing, 10_000).await.unwrap();
+        assert_eq!(pruned.ids, [id(17)]);
         handle.close();
         assert_sound(&mut thread.join().unwrap());
     }
