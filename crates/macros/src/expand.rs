@@ -1,11 +1,11 @@
 //! What stands in the place of the function.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
-use syn::Attribute;
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
+use syn::{Attribute, Type};
 
-use crate::function::{ContextParameter, Function, Output};
+use crate::function::{ContextParameter, Function, Output, Parameter};
 use crate::options::Options;
 
 /// A unit struct with `job` and `call`, which is a `Task` and a `Handler`.
@@ -14,7 +14,6 @@ pub fn expand(function: &Function, options: &Options) -> TokenStream {
     let vis = &function.item.vis;
     let docs = function.item.attrs.iter().filter(|attribute| is(attribute, "doc"));
     let cfgs: Vec<_> = function.item.attrs.iter().filter(|a| is(a, "cfg")).collect();
-    let args = args_struct(function);
     let job = job(function, options);
     let call = call(function);
     let task = task(function, options);
@@ -25,9 +24,6 @@ pub fn expand(function: &Function, options: &Options) -> TokenStream {
         #[allow(non_camel_case_types)]
         #[derive(Clone, Copy, Debug)]
         #vis struct #ident;
-
-        #(#cfgs)*
-        #args
 
         #(#cfgs)*
         impl #ident {
@@ -45,24 +41,6 @@ pub fn expand(function: &Function, options: &Options) -> TokenStream {
 
 fn is(attribute: &Attribute, name: &str) -> bool {
     attribute.path().is_ident(name)
-}
-
-fn args_ident(function: &Function) -> Ident {
-    let name = function.item.sig.ident.to_string();
-    format_ident!("__{}_args", name.trim_start_matches("r#"))
-}
-
-fn args_struct(function: &Function) -> TokenStream {
-    let ident = args_ident(function);
-    let names = function.parameters.iter().map(|parameter| &parameter.name);
-    let types = function.parameters.iter().map(|parameter| &parameter.ty);
-    quote! {
-        #[doc(hidden)]
-        #[allow(non_camel_case_types)]
-        #[derive(::taskwright::__private::Serialize, ::taskwright::__private::Deserialize)]
-        #[serde(crate = "::taskwright::__private::serde")]
-        struct #ident { #(#names: #types),* }
-    }
 }
 
 fn task_name(function: &Function, options: &Options) -> String {
@@ -84,9 +62,15 @@ fn output_type(function: &Function) -> TokenStream {
 fn job(function: &Function, options: &Options) -> TokenStream {
     let vis = &function.item.vis;
     let doc = format!("A job that runs [`{}`] with these arguments.", function.item.sig.ident);
-    let args = args_ident(function);
+    // With the place of the function, so that errors in calls point to its parameters.
+    let job = Ident::new("job", function.item.sig.ident.span());
+    let args = Ident::new("args", Span::mixed_site());
     let names: Vec<_> = function.parameters.iter().map(|parameter| &parameter.name).collect();
     let types = function.parameters.iter().map(|parameter| &parameter.ty);
+    let writes = function.parameters.iter().map(|Parameter { name, ty }| {
+        let (text, write) = (plain(name), of_type(ty, "Argument", "write"));
+        quote!(#write(&#name, &mut #args, #text);)
+    });
     let output = output_type(function);
     let name = task_name(function, options);
     let queue = options.queue.as_ref().map(|queue| quote!(.queue(#queue)));
@@ -98,16 +82,30 @@ fn job(function: &Function, options: &Options) -> TokenStream {
     let retry = options.retry_ms.as_ref().map(|waits| {
         quote!(.retry(::taskwright::RetryPolicy::List { delays_ms: ::std::vec![#(#waits),*] }))
     });
+    let mutable = (!names.is_empty()).then(|| quote!(mut));
     quote! {
         #[doc = #doc]
         #[allow(dead_code, clippy::too_many_arguments)]
-        #vis fn job(#(#names: #types),*) -> ::taskwright::Job<#output> {
+        #vis fn #job(#(#names: #types),*) -> ::taskwright::Job<#output> {
             static __NAME: ::taskwright::__private::TaskName =
                 ::taskwright::__private::TaskName::new(#name);
-            ::taskwright::__private::job_of(&__NAME, &#args { #(#names),* })
+            let #mutable #args = ::taskwright::__private::ArgsWriter::default();
+            #(#writes)*
+            ::taskwright::__private::job_of(&__NAME, #args)
                 #queue #priority #max_attempts #timeout #retry
         }
     }
+}
+
+/// The name of a parameter as text.
+fn plain(name: &Ident) -> String {
+    name.to_string().trim_start_matches("r#").to_owned()
+}
+
+/// A function of a trait of ours for a type of the user, so that what the type lacks is said there.
+fn of_type(ty: &Type, of: &str, function: &str) -> TokenStream {
+    let (of, function) = (Ident::new(of, ty.span()), Ident::new(function, ty.span()));
+    quote_spanned!(ty.span()=> <#ty as ::taskwright::__private::#of>::#function)
 }
 
 /// The function itself, as it was written.
@@ -139,24 +137,33 @@ fn task(function: &Function, options: &Options) -> TokenStream {
 
 fn handler(function: &Function) -> TokenStream {
     let ident = &function.item.sig.ident;
-    let args_ident = args_ident(function);
     let site = Span::mixed_site();
     let args = Ident::new("args", site);
     let context = Ident::new("context", site);
+    let reader = Ident::new("reader", site);
     let names: Vec<_> = function.parameters.iter().map(|parameter| &parameter.name).collect();
-    let decode = if names.is_empty() {
-        quote!(let _ = #args;)
-    } else {
+    let texts = names.iter().map(|name| plain(name));
+    let reads = function.parameters.iter().enumerate().map(|(number, Parameter { name, ty })| {
+        let read = of_type(ty, "Argument", "read");
         quote! {
-            let #args_ident { #(#names),* } = match ::taskwright::__private::args_of(
-                &#args,
-                <Self as ::taskwright::Task>::NAME,
-            ) {
-                ::core::result::Result::Ok(args) => args,
-                ::core::result::Result::Err(attempt) => return attempt,
+            let #name = match #read(&#reader, #number) {
+                ::core::result::Result::Ok(value) => value,
+                ::core::result::Result::Err(fault) => {
+                    return ::taskwright::__private::undecodable(<Self as ::taskwright::Task>::NAME, &fault);
+                }
             };
         }
+    });
+    let decode = quote! {
+        let #reader = match ::taskwright::__private::args_of(&#args, &[#(#texts),*]) {
+            ::core::result::Result::Ok(reader) => reader,
+            ::core::result::Result::Err(fault) => {
+                return ::taskwright::__private::undecodable(<Self as ::taskwright::Task>::NAME, &fault);
+            }
+        };
+        #(#reads)*
     };
+    let decode = if names.is_empty() { quote!(let _ = #args;) } else { decode };
     let context_argument = match function.context {
         Some(ContextParameter::Borrowed) => quote!(&#context,),
         Some(ContextParameter::Owned) => quote!(#context,),
@@ -189,17 +196,13 @@ fn handler(function: &Function) -> TokenStream {
 }
 
 fn outcome(function: &Function, call: &TokenStream) -> TokenStream {
-    let success = |span: Span, value: TokenStream| {
-        let outcome_of = quote_spanned!(span=> ::taskwright::__private::success_of);
-        quote!(#outcome_of(#value))
-    };
     match &function.output {
-        Output::Nothing => {
-            let done = success(Span::mixed_site(), quote!(()));
-            quote!({ #call; #done })
-        }
+        Output::Nothing => quote!({
+            #call;
+            ::taskwright::Outcome::Completed { result: ::core::option::Option::None }
+        }),
         Output::Value(ty) => {
-            let done = success(ty.span(), call.clone());
+            let outcome = of_type(ty, "Output", "outcome");
             quote!({
                 const _: () = {
                     #[allow(unused_imports)]
@@ -209,12 +212,24 @@ fn outcome(function: &Function, call: &TokenStream) -> TokenStream {
                         "a task that returns a Result under another name needs one that ends in `Result`, so that its errors are seen: rename the type, or write Result<…, …>"
                     );
                 };
-                #done
+                #outcome(#call)
             })
         }
         Output::Result { ty, .. } => {
-            let outcome_of = quote_spanned!(ty.span()=> ::taskwright::__private::outcome_of);
-            quote!(#outcome_of(#call))
+            let side = |side: &str, of: &str| {
+                let (side, of) = (Ident::new(side, ty.span()), Ident::new(of, ty.span()));
+                quote_spanned! {ty.span()=>
+                    <<#ty as ::taskwright::__private::ResultType>::#side
+                        as ::taskwright::__private::#of>::outcome
+                }
+            };
+            let (success, failure) = (side("Output", "Output"), side("Failure", "Failure"));
+            quote! {
+                match #call {
+                    ::core::result::Result::Ok(value) => #success(value),
+                    ::core::result::Result::Err(error) => #failure(error),
+                }
+            }
         }
     }
 }

@@ -59,8 +59,8 @@ impl Options {
 
     fn set(&mut self, name: &str, meta: &Meta, function: &Function) -> syn::Result<()> {
         match name {
-            "name" => self.name = Some(task_name(meta)?),
-            "queue" => self.queue = Some(task_name(meta)?),
+            "name" => self.name = Some(name_in(meta, "name = \"mail.send\"")?),
+            "queue" => self.queue = Some(name_in(meta, "queue = \"mail\"")?),
             "priority" => self.priority = Some(priority(meta)?),
             "max_attempts" => self.max_attempts = Some(max_attempts(meta)?),
             "timeout" => self.timeout_ms = Some(timeout(meta)?),
@@ -101,8 +101,8 @@ fn text(expr: &Expr, example: &str) -> syn::Result<LitStr> {
     }
 }
 
-fn task_name(meta: &Meta) -> syn::Result<String> {
-    let text = text(value(meta, "name = \"mail.send\"")?, "name = \"mail.send\"")?;
+fn name_in(meta: &Meta, example: &str) -> syn::Result<String> {
+    let text = text(value(meta, example)?, example)?;
     let name =
         Name::new(text.value()).map_err(|error| Error::new(text.span(), error.to_string()))?;
     Ok(name.to_string())

@@ -40,17 +40,24 @@ impl<T> Job<T> {
     }
 
     /// A job of a task whose name is known to be one.
-    pub(crate) fn of(task: Name, args: &(impl Serialize + ?Sized)) -> Self {
-        let (args, fault) = match serde_json::to_string(args) {
-            Ok(text) => (Json::from_trusted(text), None),
-            Err(error) => {
-                let message = format!(
-                    "cannot make a job of task {task}: its arguments are not JSON ({error}); use string keys in maps"
-                );
-                (Json::null(), Some(Error::new(ErrorCode::Invalid, message)))
+    fn of(task: Name, args: &(impl Serialize + ?Sized)) -> Self {
+        let args = serde_json::to_string(args).map(Json::from_trusted);
+        Job::with_args(task, args.map_err(|error| error.to_string()))
+    }
+
+    /// A job with args that are JSON already, or with what was wrong with them.
+    pub(crate) fn with_args(task: Name, args: std::result::Result<Json, String>) -> Self {
+        match args {
+            Ok(args) => {
+                Job { request: JobRequest::new(task, args), fault: None, output: PhantomData }
             }
-        };
-        Job { request: JobRequest::new(task, args), fault, output: PhantomData }
+            Err(fault) => {
+                let message =
+                    format!("cannot make a job of task {task}: {fault}; use string keys in maps");
+                let request = JobRequest::new(task, Json::null());
+                Job { request, fault: None, output: PhantomData }.faulty(message)
+            }
+        }
     }
 
     fn faulty(mut self, message: String) -> Self {
@@ -190,18 +197,21 @@ pub trait IntoDuration {
     fn into_duration(self) -> Result<Duration, Error>;
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoDuration for Duration {
     fn into_duration(self) -> Result<Duration, Error> {
         Ok(self)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoDuration for &str {
     fn into_duration(self) -> Result<Duration, Error> {
         parse_duration(self).map_err(|error| Error::new(ErrorCode::Invalid, error.to_string()))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoDuration for String {
     fn into_duration(self) -> Result<Duration, Error> {
         self.as_str().into_duration()

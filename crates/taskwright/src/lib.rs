@@ -34,6 +34,7 @@
 extern crate self as taskwright;
 
 mod app;
+mod args;
 mod backend;
 pub mod blocking;
 mod context;
@@ -74,9 +75,8 @@ pub use worker::{Completion, RunningWorker, Stopper, Worker};
 /// What the output of `#[task]` uses. No part of the public API.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::args::{ArgsReader, ArgsWriter, Argument};
     pub use crate::task::{
-        AnyReturned, ResultType, Returned, TaskName, args_of, job_of, outcome_of, success_of,
+        AnyReturned, Failure, Output, ResultType, Returned, TaskName, args_of, job_of, undecodable,
     };
-    pub use serde;
-    pub use serde::{Deserialize, Serialize};
 }

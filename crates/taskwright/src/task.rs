@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use taskwright_core::{Json, Name};
 use taskwright_store::Outcome;
 
+use crate::args::{ArgsReader, ArgsWriter};
 use crate::failure::{BoxError, failed};
 use crate::handler::{Attempt, Handler};
 use crate::job::Job;
@@ -28,9 +29,25 @@ pub trait Task: Handler {
     label = "cannot be written as JSON and read back",
     note = "add #[derive(serde::Serialize, serde::Deserialize)] to `{Self}`, or return something else"
 )]
-pub trait Output: Serialize + DeserializeOwned + Send + 'static {}
+pub trait Output: Sized {
+    /// The outcome of an attempt that gave it back.
+    #[doc(hidden)]
+    fn outcome(self) -> Outcome;
+}
 
-impl<T: Serialize + DeserializeOwned + Send + 'static> Output for T {}
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + 'static> Output for T {
+    fn outcome(self) -> Outcome {
+        match serde_json::to_string(&self) {
+            Ok(text) if text == "null" => Outcome::Completed { result: None },
+            Ok(text) => Outcome::Completed { result: Some(Json::from_trusted(text)) },
+            Err(error) => {
+                let message = format!("the result is not JSON ({error}); use string keys in maps");
+                failed(crate::TaskError::fatal(message).into())
+            }
+        }
+    }
+}
 
 /// An error that a task may return.
 #[diagnostic::on_unimplemented(
@@ -38,9 +55,18 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Output for T {}
     label = "not an error",
     note = "use taskwright::TaskError, anyhow::Error, or a type that implements std::error::Error + Send + Sync"
 )]
-pub trait Failure: Into<BoxError> + Send + 'static {}
+pub trait Failure: Sized {
+    /// The outcome of an attempt that failed with it.
+    #[doc(hidden)]
+    fn outcome(self) -> Outcome;
+}
 
-impl<E: Into<BoxError> + Send + 'static> Failure for E {}
+#[diagnostic::do_not_recommend]
+impl<E: Into<BoxError> + Send + 'static> Failure for E {
+    fn outcome(self) -> Outcome {
+        failed(self.into())
+    }
+}
 
 /// The name of a task, made once. The macro has checked the text.
 pub struct TaskName(&'static str, OnceLock<Name>);
@@ -58,35 +84,22 @@ impl TaskName {
 }
 
 /// The job that `#[task]` functions make.
-pub fn job_of<T>(name: &TaskName, args: &impl Serialize) -> Job<T> {
-    Job::of(name.get(), args)
+pub fn job_of<T>(name: &TaskName, args: ArgsWriter) -> Job<T> {
+    Job::with_args(name.get(), args.finish())
 }
 
-/// The args that `#[task]` functions read, or the attempt that ends because they cannot.
-pub fn args_of<A: DeserializeOwned>(args: &Json, task: &str) -> Result<A, Attempt> {
-    serde_json::from_str(args.as_str()).map_err(|error| {
-        Attempt::undecodable(&format!("the args do not fit the parameters of task {task}: {error}"))
-    })
+/// The args that `#[task]` functions read.
+pub fn args_of<'a>(
+    args: &'a Json,
+    names: &'static [&'static str],
+) -> Result<ArgsReader<'a>, String> {
+    ArgsReader::new(args, names)
 }
 
-/// The outcome of a task that returned.
-pub fn outcome_of<T: Output, E: Failure>(returned: Result<T, E>) -> Outcome {
-    match returned {
-        Ok(value) => success_of(value),
-        Err(error) => failed(error.into()),
-    }
-}
-
-/// The outcome of a task that returned a value.
-pub fn success_of<T: Output>(value: T) -> Outcome {
-    match serde_json::to_string(&value) {
-        Ok(text) if text == "null" => Outcome::Completed { result: None },
-        Ok(text) => Outcome::Completed { result: Some(Json::from_trusted(text)) },
-        Err(error) => {
-            let message = format!("the result is not JSON ({error}); use string keys in maps");
-            failed(crate::TaskError::fatal(message).into())
-        }
-    }
+/// The attempt that ends because its args cannot be read.
+pub fn undecodable(task: &str, fault: &str) -> Attempt {
+    let message = format!("the args do not fit the parameters of task {task}: {fault}");
+    Attempt::undecodable(&message)
 }
 
 /// Tells a `Result` under another name from any other type, when a task is compiled.

@@ -1,0 +1,8 @@
+use taskwright::task;
+
+#[task]
+async fn name() -> &'static str {
+    "Ada"
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use taskwright::task;
+
+#[task]
+async fn add(a: i64, b: i64) -> i64 {
+    a + b
+}
+
+fn main() {
+    let add = add::job(4, 4).priority(5);
+    drop(add);
+}
