@@ -1,2 +1,67 @@
 //! The `taskwright` command.
-fn main() {}
+
+mod arguments;
+mod commands;
+mod connect;
+mod each;
+mod exit;
+mod json;
+mod payload;
+mod show;
+mod signals;
+mod subprocess;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::exit::Exit;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // A guard is started for each slot, so it does not even read a command line.
+    if std::env::args_os().nth(1).is_some_and(|word| word == subprocess::guard::COMMAND) {
+        return subprocess::guard::run();
+    }
+    let arguments = Arguments::parse();
+    show::set_up(&arguments.global);
+    match run(arguments) {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::fail(&error).into(),
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let exit = runtime.block_on(dispatch(arguments));
+    // Threads that wait for input that never comes do not hold us up.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Each(arguments) => commands::each::run(&global, arguments).await,
+        Command::Serve(arguments) => commands::serve::run(&global, arguments).await,
+        Command::Worker(arguments) => commands::worker::run(&global, arguments).await,
+        Command::Enqueue(arguments) => commands::enqueue::run(&global, arguments).await,
+        Command::Jobs(arguments) => commands::jobs::run(&global, arguments).await,
+        Command::Job(arguments) => commands::job::run(&global, arguments).await,
+        Command::Queues(arguments) => commands::queues::run(&global, arguments).await,
+        Command::Peek(arguments) => commands::peek::run(&global, arguments).await,
+        Command::Size(arguments) => commands::size::run(&global, arguments).await,
+        Command::Workers(arguments) => commands::workers::run(&global, arguments).await,
+        Command::Cancel(arguments) => commands::cancel::run(&global, arguments).await,
+        Command::Redrive(arguments) => commands::redrive::run(&global, arguments).await,
+        Command::Delete(arguments) => commands::delete::run(&global, arguments).await,
+        Command::Pause(arguments) => commands::pause::run(&global, arguments).await,
+        Command::Resume(arguments) => commands::resume::run(&global, arguments).await,
+        Command::Claim(arguments) => commands::claim::run(&global, arguments).await,
+        Command::Report(arguments) => commands::report::run(&global, arguments).await,
+        Command::Doctor(arguments) => commands::doctor::run(&global, arguments).await,
+    }
+}

@@ -1,0 +1,22 @@
+//! The commands, one file each: what they take, what they do, what they print.
+
+pub mod cancel;
+pub mod claim;
+pub mod delete;
+pub mod doctor;
+pub mod each;
+pub mod enqueue;
+pub mod job;
+pub mod jobs;
+pub mod pause;
+pub mod peek;
+pub mod queues;
+pub mod redrive;
+pub mod report;
+pub mod resume;
+pub mod serve;
+pub mod size;
+pub mod worker;
+pub mod workers;
+
+mod batch;

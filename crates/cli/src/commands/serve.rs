@@ -1,0 +1,93 @@
+//! `taskwright serve`
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde_json::json;
+use taskwright_server::{Credential, Server, ServerOptions};
+
+use crate::arguments::Global;
+use crate::exit::Exit;
+use crate::{connect, show};
+
+/// Serve a store over HTTP, to workers and clients in any language
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The first start writes a token to DIR/token, which only you can read; clients send it as\n\
+`Authorization: Bearer TOKEN`. TASKWRIGHT_TOKEN sets another one."
+)]
+pub struct Arguments {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, ServerOptions::PORT_DEFAULT)))]
+    listen: SocketAddr,
+    /// A name by which clients may call this server, beside localhost and the address
+    #[arg(long = "host-name", value_name = "NAME")]
+    host_names: Vec<String>,
+    /// Listen beyond this machine although nothing is encrypted
+    #[arg(long)]
+    allow_plaintext: bool,
+}
+
+/// Serves until the process is asked to end.
+pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
+    let data = connect::data(global);
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("TASKWRIGHT_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(show::wants_colours(&std::io::stderr()))
+        .init();
+    let app = connect::open(connect::options(global), &data).await?;
+    let credential = match std::env::var("TASKWRIGHT_TOKEN") {
+        Ok(token) if !token.is_empty() => Credential::of(&token),
+        _ => Credential::at(&data.join(connect::TOKEN)),
+    }
+    .with_context(|| format!("cannot serve {}", data.display()))?;
+    let mut options = ServerOptions::new(credential.clone());
+    options.listen = arguments.listen;
+    options.host_names = arguments.host_names;
+    options.allow_plaintext = arguments.allow_plaintext;
+    let server = Server::bind(Arc::clone(app.api()), options).await?;
+    announce(global, &server, &credential, &data)?;
+    server.run(asked_to_end()?).await;
+    app.close().await?;
+    eprintln!("Stopped.");
+    Ok(Exit::Done)
+}
+
+fn announce(
+    global: &Global,
+    server: &Server,
+    credential: &Credential,
+    data: &std::path::Path,
+) -> Result<()> {
+    let address = server.address();
+    let token = credential.source().map(|path| path.display().to_string());
+    if global.json {
+        show::print(json!({
+            "listening": format!("http://{address}"), "data": data.display().to_string(), "token_file": token,
+        }))?;
+    } else {
+        show::print(format_args!("Serving {} at http://{address}", data.display()))?;
+        let place = token.unwrap_or_else(|| "TASKWRIGHT_TOKEN".to_owned());
+        show::print(format_args!("Its token is in {place}; Ctrl-C stops."))?;
+    }
+    Ok(())
+}
+
+/// Ends when the process is asked to end. A second request ends the process at once.
+fn asked_to_end() -> Result<impl Future<Output = ()>> {
+    let mut signals = crate::signals::Signals::listen()?;
+    Ok(async move {
+        signals.next().await;
+        eprintln!("Stopping; once more stops at once.");
+        tokio::spawn(async move {
+            let signal = signals.next().await;
+            std::process::exit(128 + i32::from(signal));
+        });
+    })
+}

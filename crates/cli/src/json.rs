@@ -1,0 +1,217 @@
+//! What `--json` prints. Field names are those of the HTTP API.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use taskwright_core::{AttemptRecord, Job, JobError, Json, Place, State};
+use taskwright_store::{QueueCounts, WorkerView};
+
+/// One line of JSON.
+pub fn line(value: &impl Serialize) -> String {
+    // Only maps with odd keys cannot be written, and there are none.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// A job, with what is known of it.
+#[derive(Serialize)]
+pub struct JobLine<'a> {
+    namespace: &'a str,
+    id: String,
+    seq: u64,
+    task: &'a str,
+    queue: &'a str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    attempt: u32,
+    failures: u32,
+    max_attempts: u32,
+    losses: u32,
+    priority: i8,
+    run_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u64>,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cancel_requested: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tags: &'a [std::sync::Arc<str>],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<AttemptLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct ErrorLine<'a> {
+    kind: &'a str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct AttemptLine<'a> {
+    attempt: u32,
+    worker: String,
+    started_at: String,
+    ended_at: String,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorLine<'a>>,
+}
+
+impl<'a> From<&'a Job> for JobLine<'a> {
+    fn from(job: &'a Job) -> Self {
+        let life = &job.life;
+        JobLine {
+            namespace: job.namespace.as_str(),
+            id: job.id.to_string(),
+            seq: job.seq,
+            task: job.task.as_str(),
+            queue: job.queue.as_str(),
+            state: life.state.name().as_str(),
+            place: match life.state {
+                State::Available(Place::Ready(_)) => Some("ready"),
+                State::Available(Place::Until(_)) => Some("until"),
+                State::Available(Place::Line(_)) => Some("line"),
+                State::Available(Place::Intake) => Some("intake"),
+                _ => None,
+            },
+            token: life.token().map(|token| token.to_string()),
+            cause: match life.state {
+                State::Dead(cause) => Some(cause.as_str()),
+                _ => None,
+            },
+            attempt: life.attempt,
+            failures: life.failures,
+            max_attempts: life.max_attempts,
+            losses: life.losses,
+            priority: job.priority,
+            run_at: job.run_at.to_string(),
+            timeout_ms: job.timeout_ms,
+            created_at: job.created_at.to_string(),
+            started_at: job.started_at.map(|instant| instant.to_string()),
+            finished_at: job.finished_at.map(|instant| instant.to_string()),
+            worker: job.worker.map(|worker| worker.to_string()),
+            cancel_requested: life.cancel_requested,
+            cancel_reason: job.cancel_reason.as_deref(),
+            error: job.error.as_ref().map(ErrorLine::from),
+            progress: raw(job.progress.as_ref()),
+            checkpoint: raw(job.checkpoint.as_ref()),
+            args: raw(job.args.as_ref()),
+            result: raw(job.result.as_ref()),
+            expires_at: job.extras.expires_at.map(|instant| instant.to_string()),
+            tags: &job.extras.tags,
+            attempts: job.attempts.iter().map(AttemptLine::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a JobError> for ErrorLine<'a> {
+    fn from(error: &'a JobError) -> Self {
+        ErrorLine { kind: &error.kind, message: &error.message }
+    }
+}
+
+impl<'a> From<&'a AttemptRecord> for AttemptLine<'a> {
+    fn from(attempt: &'a AttemptRecord) -> Self {
+        AttemptLine {
+            attempt: attempt.attempt,
+            worker: attempt.worker.to_string(),
+            started_at: attempt.started_at.to_string(),
+            ended_at: attempt.ended_at.to_string(),
+            verdict: attempt.verdict.as_str(),
+            error: attempt.error.as_ref().map(ErrorLine::from),
+        }
+    }
+}
+
+/// JSON that is carried along unread.
+pub fn raw(json: Option<&Json>) -> Option<&RawValue> {
+    json.and_then(|json| serde_json::from_str(json.as_str()).ok())
+}
+
+/// A queue and the numbers of its jobs.
+#[derive(Serialize)]
+pub struct QueueLine<'a> {
+    queue: &'a str,
+    paused: bool,
+    size: u64,
+    ready: u64,
+    scheduled: u64,
+    in_line: u64,
+    blocked: u64,
+    running: u64,
+    completed: u64,
+    dead: u64,
+    cancelled: u64,
+    expired: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_ready_at: Option<String>,
+}
+
+impl<'a> From<&'a QueueCounts> for QueueLine<'a> {
+    fn from(counts: &'a QueueCounts) -> Self {
+        QueueLine {
+            queue: counts.queue.as_str(),
+            paused: counts.paused,
+            size: counts.live(),
+            ready: counts.ready,
+            scheduled: counts.scheduled,
+            in_line: counts.in_line,
+            blocked: counts.blocked,
+            running: counts.running,
+            completed: counts.completed,
+            dead: counts.dead,
+            cancelled: counts.cancelled,
+            expired: counts.expired,
+            oldest_ready_at: counts.oldest_ready_at.map(|instant| instant.to_string()),
+        }
+    }
+}
+
+/// A worker.
+#[derive(Serialize)]
+pub struct WorkerLine<'a> {
+    id: String,
+    name: &'a str,
+    slots: u32,
+    stopping: bool,
+    first_seen_at: String,
+    last_seen_at: String,
+    running: usize,
+}
+
+impl<'a> From<&'a WorkerView> for WorkerLine<'a> {
+    fn from(worker: &'a WorkerView) -> Self {
+        WorkerLine {
+            id: worker.id.to_string(),
+            name: &worker.info.name,
+            slots: worker.info.slots,
+            stopping: worker.info.stopping,
+            first_seen_at: worker.first_seen_at.to_string(),
+            last_seen_at: worker.last_seen_at.to_string(),
+            running: worker.running,
+        }
+    }
+}
