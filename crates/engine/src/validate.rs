@@ -205,6 +205,9 @@ fn profile(profile: &Profile) -> Result<()> {
 /// a job whose error is too long has failed all the same.
 pub(crate) fn reports(reports: &mut [Report]) -> Result<()> {
     batch("the list of reports", reports.len())?;
+    let bytes = reports.iter().map(|report| payload_bytes(&report.outcome)).sum();
+    check("the results of all reports together", bytes, limits::BATCH_BYTES_MAX, "bytes")
+        .map_err(|over| refused("cannot take the reports", over, "send smaller batches"))?;
     for (item, report) in reports.iter_mut().enumerate() {
         if let Err((code, fault)) = check_outcome(&mut report.outcome) {
             let message = format!("cannot report on job {}: {fault}", report.id);
@@ -212,6 +215,15 @@ pub(crate) fn reports(reports: &mut [Report]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn payload_bytes(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Completed { result: Some(json) } | Outcome::Checkpoint { value: json } => {
+            json.len()
+        }
+        _ => 0,
+    }
 }
 
 fn check_outcome(outcome: &mut Outcome) -> Result<(), Fault> {

@@ -71,6 +71,12 @@ impl Waiters {
         Ok(Waiter { waiters: Arc::clone(self), id, notify })
     }
 
+    /// Whether anybody waits.
+    #[cfg(test)]
+    pub(crate) fn has_any(&self) -> bool {
+        self.table().waiting > 0
+    }
+
     fn wake(&self, events: &[Event]) {
         let table = self.table();
         for event in events.iter().filter(|event| event.state.is_final()) {

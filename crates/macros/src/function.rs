@@ -27,6 +27,7 @@ pub struct Parameter {
 }
 
 /// What the function returns.
+#[expect(clippy::large_enum_variant, reason = "there is one of it at a time")]
 pub enum Output {
     Nothing,
     Value(Type),

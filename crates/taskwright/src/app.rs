@@ -1,7 +1,7 @@
 //! The way in: connect, enqueue, look, operate.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use taskwright_core::limits::BATCH_MAX;
@@ -13,6 +13,7 @@ use taskwright_store::{
 };
 
 use crate::backend::Connection;
+use crate::control::ControlGuard;
 use crate::handle::Handle;
 use crate::job::Job;
 use crate::options::Options;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) in_process: bool,
     actor: Arc<str>,
     place: String,
+    /// Goes before the store does.
+    control: Mutex<Option<ControlGuard>>,
 }
 
 impl Taskwright {
@@ -62,7 +65,8 @@ impl Taskwright {
     /// A connection made by hand: over any implementation of [`Api`], such as an engine of one's
     /// own. `in_process` says whether its store lives and dies with this process.
     pub fn over(api: Arc<dyn Api>, namespace: Name, in_process: bool) -> Taskwright {
-        let connection = Connection { api, in_process, place: "custom".to_owned() };
+        let place = "custom".to_owned();
+        let connection = Connection { api, in_process, place, control: None };
         Taskwright::of(connection, namespace, "application".into())
     }
 
@@ -74,6 +78,7 @@ impl Taskwright {
             in_process: connection.in_process,
             actor,
             place: connection.place,
+            control: Mutex::new(connection.control),
         };
         Taskwright { shared: Arc::new(shared) }
     }
@@ -288,6 +293,7 @@ impl Taskwright {
     /// Finishes what was begun and lets go of the store; later calls answer `Closed`. Stop workers
     /// first. A store is also let go when the last clone of this is dropped, less orderly.
     pub async fn close(&self) -> Result<()> {
+        drop(self.shared.control.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.shared.api.close().await
     }
 }

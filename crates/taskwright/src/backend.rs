@@ -1,13 +1,15 @@
 //! Which place a URL names. Nothing else in this crate knows a backend.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use taskwright_engine::{Api, Engine, Error, ErrorCode, Result};
-use taskwright_store::{Clock, NaiveStore, Retention, Store, SystemClock};
+use taskwright_local::{Durability, FileOptions, LocalStore, MemoryOptions};
+use taskwright_store::{Clock, Retention, Store, SystemClock};
 
-use crate::control;
-use crate::options::Options;
+use crate::control::{self, ControlGuard};
+use crate::options::{Options, Syncing};
 
 /// A way to all operations.
 pub(crate) struct Connection {
@@ -16,7 +18,12 @@ pub(crate) struct Connection {
     pub(crate) in_process: bool,
     /// The place, for messages; never with a credential.
     pub(crate) place: String,
+    /// The socket through which other programs reach a store that this process has open.
+    pub(crate) control: Option<ControlGuard>,
 }
+
+/// How often a file store syncs that does not do so before each answer.
+const SYNC_EVERY: Duration = Duration::from_millis(250);
 
 /// What a URL names.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,12 +65,12 @@ pub(crate) async fn connect(url: &str, options: &Options) -> Result<Connection> 
     match place {
         Place::Memory => {
             let retention = options.retention.unwrap_or_default();
-            opened(memory(Arc::new(SystemClock), retention)?, url)
+            opened(memory(Arc::new(SystemClock), retention)?, url, None)
         }
-        Place::File(_) => {
-            let message =
-                format!("cannot connect to {url:?}: this place is not there yet; use \"memory:\"");
-            Err(Error::new(ErrorCode::Unusable, message))
+        Place::File(path) => {
+            let path = PathBuf::from(path);
+            let store = file(path.clone(), options).await?;
+            opened(store, url, Some(&path))
         }
         Place::Http(url) => remote(reach_server(url, options.token.as_deref())?, url),
         Place::Unix(path) => match control::reach(Path::new(path)).await? {
@@ -81,7 +88,7 @@ pub(crate) async fn connect(url: &str, options: &Options) -> Result<Connection> 
 fn remote(api: Arc<dyn Api>, url: &str) -> Result<Connection> {
     // What stands before an @ may be a password.
     let place = url.rsplit('@').next().unwrap_or(url).to_owned();
-    Ok(Connection { api, in_process: false, place })
+    Ok(Connection { api, in_process: false, place, control: None })
 }
 
 #[cfg(feature = "http")]
@@ -99,12 +106,40 @@ fn reach_server(url: &str, _token: Option<&str>) -> Result<Arc<dyn Api>> {
 
 /// An empty store in memory.
 pub(crate) fn memory(clock: Arc<dyn Clock>, retention: Retention) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(NaiveStore::with_retention(clock, retention)))
+    let store: Arc<dyn Store> = LocalStore::open_memory(MemoryOptions { retention }, clock)?;
+    Ok(store)
 }
 
-fn opened(store: Arc<dyn Store>, url: &str) -> Result<Connection> {
+async fn file(path: PathBuf, options: &Options) -> Result<Arc<dyn Store>> {
+    let file_options = FileOptions {
+        durability: match options.syncing.unwrap_or_default() {
+            Syncing::Always => Durability::Fsync,
+            Syncing::Interval => Durability::Interval(SYNC_EVERY),
+            Syncing::Os => Durability::Os,
+        },
+        retention: options.retention.unwrap_or_default(),
+        ..FileOptions::default()
+    };
+    // Recovery reads much of the disk.
+    let opening = move || LocalStore::open_file(&path, file_options, Arc::new(SystemClock));
+    let opened = tokio::task::spawn_blocking(opening).await.map_err(|_| {
+        Error::new(ErrorCode::Unavailable, "the store was not opened, because its runtime ended")
+    })?;
+    let store: Arc<dyn Store> = opened?;
+    Ok(store)
+}
+
+/// An engine over a store, which other programs of this user find by the socket in its directory.
+fn opened(store: Arc<dyn Store>, url: &str, directory: Option<&Path>) -> Result<Connection> {
     let api: Arc<dyn Api> = Engine::start(store)?;
-    Ok(Connection { api, in_process: true, place: url.to_owned() })
+    let control = directory.and_then(|directory| {
+        let socket = control::socket_in(directory);
+        // A path can be too long for a socket; the store works all the same.
+        control::serve(Arc::clone(&api), &socket)
+            .inspect_err(|error| tracing::warn!(%error, "other programs cannot reach this store"))
+            .ok()
+    });
+    Ok(Connection { api, in_process: true, place: url.to_owned(), control })
 }
 
 /// Refuses options that have no meaning at this place, so that nobody relies on them in vain.

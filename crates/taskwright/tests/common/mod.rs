@@ -28,7 +28,10 @@ pub async fn on_each_store<F: Future<Output = ()>>(test: impl Fn(Taskwright) -> 
 
 async fn places() -> Vec<Place> {
     let memory = Taskwright::connect("memory:").await.unwrap();
-    vec![Place { app: memory, _directory: None }]
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("file:{}", directory.path().join("data").display());
+    let file = Taskwright::connect(&url).await.unwrap();
+    vec![Place { app: memory, _directory: None }, Place { app: file, _directory: Some(directory) }]
 }
 
 /// Fails a test that hangs.
