@@ -1,6 +1,9 @@
 //! How fast the table takes what the journal acknowledged.
 //!
 //! `cargo run --release -p taskwright-local --example table_rate [-- JOBS]`
+//!
+//! Times are those of the processor, so that what else runs on the machine does not count; longest
+//! times are those of the clock.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -30,10 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn lives(path: &Path, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
     let mut feed = Feed::new(Table::open(path, 1)?);
     for first in (0..jobs).step_by(GROUP as usize) {
-        let seqs = first..first + GROUP;
-        feed.push(seqs.clone().map(inserted).collect())?;
-        feed.push(seqs.clone().map(claimed).collect())?;
-        feed.push(seqs.map(completed).collect())?;
+        feed.push([inserted, claimed, completed].map(|change| group(first, change)).into())?;
     }
     feed.finish("lives in one fold", jobs)
 }
@@ -41,13 +41,13 @@ fn lives(path: &Path, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
 fn fill(path: &Path, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
     let mut feed = Feed::new(Table::open(path, 1)?);
     for first in (0..jobs).step_by(GROUP as usize) {
-        feed.push((first..first + GROUP).map(inserted).collect())?;
+        feed.push(vec![group(first, inserted)])?;
     }
     feed.finish("fill", jobs)
 }
 
 fn open(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let began = Instant::now();
+    let began = Cpu::now()?;
     let table = Table::open(path, 1)?;
     let loaded = table.load()?;
     let mut live = 0;
@@ -60,20 +60,19 @@ fn open(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         "open and load",
         live,
         loaded.lanes.len(),
-        began.elapsed()
+        began.elapsed()?
     );
-    let began = Instant::now();
+    let began = Cpu::now()?;
     let mut ids = 0;
     table.ended_ids(|_, _| ids += 1)?;
-    println!("{:<24} {ids:>9} ids: {:?}", "ids of ended jobs", began.elapsed());
+    println!("{:<24} {ids:>9} ids: {:?}", "ids of ended jobs", began.elapsed()?);
     Ok(())
 }
 
 fn drain(path: &Path, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
     let mut feed = Feed::new(Table::open(path, 1)?);
     for first in (0..jobs).step_by(GROUP as usize) {
-        feed.push((first..first + GROUP).map(claimed).collect())?;
-        feed.push((first..first + GROUP).map(completed).collect())?;
+        feed.push([claimed, completed].map(|change| group(first, change)).into())?;
     }
     feed.finish("drain a backlog", jobs)
 }
@@ -83,9 +82,42 @@ struct Feed {
     table: Table,
     fold: Fold,
     position: Position,
-    folding: Duration,
-    applying: Vec<Duration>,
-    checkpoints: Vec<Duration>,
+    folding: Spent,
+    applying: Spent,
+    checkpoints: Spent,
+}
+
+/// Time spent on something.
+#[derive(Default)]
+struct Spent {
+    cpu: Duration,
+    longest: Duration,
+}
+
+impl Spent {
+    fn on<T>(&mut self, run: impl FnOnce() -> T) -> Result<T, std::io::Error> {
+        let (cpu, wall) = (Cpu::now()?, Instant::now());
+        let result = run();
+        self.cpu += cpu.elapsed()?;
+        self.longest = self.longest.max(wall.elapsed());
+        Ok(result)
+    }
+}
+
+/// The processor time of this thread, as Linux counts it.
+struct Cpu(Duration);
+
+impl Cpu {
+    fn now() -> Result<Cpu, std::io::Error> {
+        let counts = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+        let nanos = counts.split(' ').next().and_then(|count| count.parse().ok());
+        let nanos = nanos.ok_or_else(|| std::io::Error::other("schedstat has another form"))?;
+        Ok(Cpu(Duration::from_nanos(nanos)))
+    }
+
+    fn elapsed(&self) -> Result<Duration, std::io::Error> {
+        Ok(Cpu::now()?.0 - self.0)
+    }
 }
 
 impl Feed {
@@ -95,20 +127,22 @@ impl Feed {
             table,
             fold: Fold::new(),
             position,
-            folding: Duration::ZERO,
-            applying: Vec::new(),
-            checkpoints: Vec::new(),
+            folding: Spent::default(),
+            applying: Spent::default(),
+            checkpoints: Spent::default(),
         };
         feed.fold.push(position + 1, now(), names());
         feed.position += 1;
         feed
     }
 
-    fn push(&mut self, changes: Vec<Change>) -> Result<(), Box<dyn std::error::Error>> {
-        self.position += 1;
-        let began = Instant::now();
-        self.fold.push(self.position, now(), changes);
-        self.folding += began.elapsed();
+    fn push(&mut self, groups: Vec<Vec<Change>>) -> Result<(), Box<dyn std::error::Error>> {
+        self.folding.on(|| {
+            for changes in groups {
+                self.position += 1;
+                self.fold.push(self.position, now(), changes);
+            }
+        })?;
         if self.fold.rows() >= ROWS {
             self.apply()?;
         }
@@ -116,33 +150,28 @@ impl Feed {
     }
 
     fn apply(&mut self) -> Result<(), Box<dyn std::error::Error>> {
-        let began = Instant::now();
-        self.table.apply(&mut self.fold)?;
-        self.applying.push(began.elapsed());
+        self.applying.on(|| self.table.apply(&mut self.fold))??;
         if self.table.unwritten_bytes()? > 24 << 20 {
-            let began = Instant::now();
-            black_box(self.table.checkpoint()?);
-            self.checkpoints.push(began.elapsed());
+            black_box(self.checkpoints.on(|| self.table.checkpoint())??);
         }
         Ok(())
     }
 
     fn finish(mut self, what: &str, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
         self.apply()?;
-        let micros = |time: Duration| time.as_secs_f64() * 1e6 / jobs as f64;
-        let total = |times: &[Duration]| times.iter().sum::<Duration>();
-        let longest = |times: &[Duration]| times.iter().max().copied().unwrap_or_default();
-        let whole = self.folding + total(&self.applying) + total(&self.checkpoints);
+        let micros = |spent: &Spent| spent.cpu.as_secs_f64() * 1e6 / jobs as f64;
+        let Feed { table, folding, applying, checkpoints, .. } = self;
+        let whole = micros(&folding) + micros(&applying) + micros(&checkpoints);
         println!(
             "{what:<24} {jobs:>9} jobs: fold {:.2} + apply {:.2} + checkpoint {:.2} us a job \
              = {:.0}/s; longest apply {:?}, checkpoint {:?}; file {} MB",
-            micros(self.folding),
-            micros(total(&self.applying)),
-            micros(total(&self.checkpoints)),
-            jobs as f64 / whole.as_secs_f64(),
-            longest(&self.applying),
-            longest(&self.checkpoints),
-            std::fs::metadata(self.table.path().ok_or("no file")?)?.len() / 1_000_000,
+            micros(&folding),
+            micros(&applying),
+            micros(&checkpoints),
+            1e6 / whole,
+            applying.longest,
+            checkpoints.longest,
+            std::fs::metadata(table.path().ok_or("no file")?)?.len() / 1_000_000,
         );
         Ok(())
     }
@@ -165,6 +194,10 @@ fn names() -> Vec<Change> {
         in_process: false,
     });
     lanes.chain([worker]).collect()
+}
+
+fn group(first: u64, change: fn(u64) -> Change) -> Vec<Change> {
+    (first..first + GROUP).map(change).collect()
 }
 
 fn now() -> Timestamp {

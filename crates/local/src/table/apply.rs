@@ -229,7 +229,11 @@ impl<'a> Jobs<'a> {
     }
 
     fn change(&mut self, seq: Seq, patch: &Patch, head: &mut Head) -> Result<()> {
-        self.write_attempts(seq, &patch.attempts).map_err(failed(APPLY))?;
+        if !patch.attempts.is_empty() {
+            // What a job that had ended weighed is taken off before it weighs more.
+            self.reopen(seq, head)?;
+            self.write_attempts(seq, &patch.attempts).map_err(failed(APPLY))?;
+        }
         if let Some(vital) = &patch.vital {
             self.update(seq, vital, patch.more.as_deref(), head)?;
         }
@@ -246,21 +250,29 @@ impl<'a> Jobs<'a> {
         more: Option<&More>,
         head: &mut Head,
     ) -> Result<()> {
-        let state = vital.life.state.name();
         if self.set_live(seq, vital, more, head).map_err(failed(APPLY))? {
             return Ok(());
         }
-        // It had ended before: an operator's redrive, or something of the job is told once more.
-        let (old_state, old_bytes) = self.weight(seq)?;
+        // It had ended before: an operator's redrive, or something of its end is told once more.
+        self.reopen(seq, head)?;
+        match self.set_live(seq, vital, more, head).map_err(failed(APPLY))? {
+            true => Ok(()),
+            false => Err(corrupt(format_args!("job number {seq} cannot be changed"))),
+        }
+    }
+
+    /// Lets a job that had ended be changed like others.
+    fn reopen(&mut self, seq: Seq, head: &mut Head) -> Result<()> {
+        let (state, bytes) = self.weight(seq)?;
+        if !state.is_final() {
+            return Ok(());
+        }
+        head.tally(state).add(-1, -bytes);
         self.connection
             .prepare_cached("UPDATE jobs SET finished_at = NULL WHERE seq = ?1")
             .and_then(|mut reopen| reopen.execute([seq.cast_signed()]))
-            .map_err(failed(APPLY))?;
-        head.tally(old_state).add(-1, -old_bytes);
-        match self.set_live(seq, vital, more, head).map_err(failed(APPLY))? {
-            true => Ok(()),
-            false => Err(corrupt(format_args!("job number {seq} could not become {state}"))),
-        }
+            .map(|_| ())
+            .map_err(failed(APPLY))
     }
 
     /// Changes a job that has not ended; false where there is no such job.
@@ -416,3 +428,7 @@ fn bind_text(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests/apply.rs"]
+mod tests;

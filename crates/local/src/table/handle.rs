@@ -298,6 +298,11 @@ impl TableHandle {
         self.shared.spared().remove(&seq);
     }
 
+    /// Whether any job is kept from being pruned.
+    pub fn has_spared(&self) -> bool {
+        !self.shared.spared().is_empty()
+    }
+
     /// The file of the table, where it is one.
     pub fn path(&self) -> Option<&std::path::Path> {
         self.path.as_deref()
