@@ -47,10 +47,20 @@ impl Worker {
     }
 }
 
+/// A worker that jobs in memory speak of.
+#[derive(Debug, Default)]
+struct Named {
+    /// Its id, where it is not among the known.
+    id: Option<WorkerId>,
+    jobs: usize,
+}
+
 /// All workers that are known.
 #[derive(Debug, Default)]
 pub struct Workers {
     workers: FxHashMap<WorkerNumber, Worker>,
+    /// Workers that jobs in memory speak of: they are named there even when long gone.
+    named: FxHashMap<WorkerNumber, Named>,
     numbers: FxHashMap<(Name, WorkerId), WorkerNumber>,
     next: WorkerNumber,
 }
@@ -88,10 +98,48 @@ impl Workers {
         self.workers.insert(number, worker);
     }
 
-    /// Forgets a worker.
+    /// Forgets a worker, but for its id while jobs speak of it.
     pub fn remove(&mut self, number: WorkerNumber) {
         if let Some(worker) = self.workers.remove(&number) {
-            self.numbers.remove(&(worker.namespace, worker.id));
+            self.name(number, worker.id);
+            // A worker that was forgotten and came back has a newer number too.
+            let key = (worker.namespace, worker.id);
+            if self.numbers.get(&key) == Some(&number) {
+                self.numbers.remove(&key);
+            }
+        }
+    }
+
+    /// The id of a worker, known or gone.
+    pub fn id(&self, number: WorkerNumber) -> Option<WorkerId> {
+        let known = self.workers.get(&number).map(|worker| worker.id);
+        known.or_else(|| self.named.get(&number)?.id)
+    }
+
+    /// A job in memory speaks of the worker.
+    pub fn refer(&mut self, number: WorkerNumber) {
+        self.named.entry(number).or_default().jobs += 1;
+    }
+
+    /// A job in memory no longer speaks of the worker.
+    pub fn unrefer(&mut self, number: WorkerNumber) {
+        if let Some(named) = self.named.get_mut(&number) {
+            named.jobs -= 1;
+            if named.jobs == 0 {
+                self.named.remove(&number);
+            }
+        }
+    }
+
+    /// Workers that jobs speak of and whose id is not known.
+    pub fn nameless(&self) -> Vec<WorkerNumber> {
+        self.named.keys().copied().filter(|&number| self.id(number).is_none()).collect()
+    }
+
+    /// Notes the id of a worker that jobs speak of.
+    pub fn name(&mut self, number: WorkerNumber, id: WorkerId) {
+        if let Some(named) = self.named.get_mut(&number) {
+            named.id = Some(id);
         }
     }
 

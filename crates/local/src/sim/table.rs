@@ -1,0 +1,153 @@
+//! The table without its thread, over a SQLite that forgets what was not checkpointed.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use taskwright_core::{Job, JobId, Name, Timestamp};
+use taskwright_store::Result;
+
+use super::Random;
+use crate::change::{Change, Position, Seq};
+use crate::core::Feed;
+use crate::ledger::{Archive, Archived};
+use crate::table::{Fold, Table};
+
+/// The id of every simulated store.
+const STORE: u128 = 0x5eed;
+
+/// An empty table, made once: making one takes longer than a whole simulated life.
+static EMPTY: LazyLock<Result<Vec<u8>>> =
+    LazyLock::new(|| Table::open_memory(STORE).and_then(|mut table| table.snapshot()));
+
+type Group = (Position, Timestamp, Vec<Change>);
+
+/// A table in memory, applied to when the simulator says so. Clones share it.
+#[derive(Clone)]
+pub struct SimTable(Arc<Mutex<State>>);
+
+struct State {
+    table: Table,
+    waiting: VecDeque<Group>,
+    /// The table as of the last checkpoint, and the transactions since.
+    checkpoint: Vec<u8>,
+    since: Vec<Vec<Group>>,
+    durable: Position,
+    /// Planted bug: what is applied is taken for durable.
+    boasts: bool,
+}
+
+impl SimTable {
+    /// An empty table.
+    pub fn new(boasts: bool) -> Result<Self> {
+        SimTable::over(EMPTY.clone()?, Vec::new(), boasts)
+    }
+
+    fn over(checkpoint: Vec<u8>, transactions: Vec<Vec<Group>>, boasts: bool) -> Result<Self> {
+        let table = Table::from_snapshot(&checkpoint)?;
+        let durable = table.position();
+        let (waiting, since) = (VecDeque::new(), Vec::new());
+        let state = State { table, waiting, checkpoint, since, durable, boasts };
+        let table = SimTable(Arc::new(Mutex::new(state)));
+        for groups in transactions {
+            table.state().apply(groups)?;
+        }
+        Ok(table)
+    }
+
+    /// What the power failure leaves: the last checkpoint and any number of transactions after it.
+    pub fn crash(&self, random: &mut Random) -> Result<Self> {
+        let mut state = self.state();
+        let kept = random.below(state.since.len() + 1);
+        let mut transactions = std::mem::take(&mut state.since);
+        transactions.truncate(kept);
+        SimTable::over(state.checkpoint.clone(), transactions, state.boasts)
+    }
+
+    /// Applies some of the waiting groups in one transaction.
+    pub fn apply_some(&self, random: &mut Random) -> Result<()> {
+        let mut state = self.state();
+        let count = random.below(state.waiting.len() + 1);
+        let groups = state.waiting.drain(..count).collect();
+        state.apply(groups)
+    }
+
+    /// Applies all waiting groups.
+    pub fn apply_all(&self) -> Result<()> {
+        let mut state = self.state();
+        let groups = state.waiting.drain(..).collect();
+        state.apply(groups)
+    }
+
+    /// Makes durable what was applied.
+    pub fn checkpoint(&self) -> Result<()> {
+        let mut state = self.state();
+        state.checkpoint = state.table.snapshot()?;
+        state.since.clear();
+        state.durable = state.table.position();
+        Ok(())
+    }
+
+    /// A job as the table has it.
+    pub fn get(&self, namespace: &Name, id: JobId) -> Result<Option<Job>> {
+        let mut jobs = self.state().table.look().get(namespace, &[id])?;
+        Ok(jobs.pop().flatten())
+    }
+
+    /// Lends the table out.
+    pub fn with<T>(&self, use_it: impl FnOnce(&Table) -> T) -> T {
+        use_it(&self.state().table)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn apply(&mut self, groups: Vec<Group>) -> Result<()> {
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let mut fold = Fold::new();
+        for (position, now, changes) in &groups {
+            fold.push(*position, *now, changes.clone());
+        }
+        self.table.apply(&mut fold)?;
+        self.since.push(groups);
+        Ok(())
+    }
+}
+
+impl Feed for SimTable {
+    fn push(&mut self, position: Position, now: Timestamp, changes: Vec<Change>) {
+        self.state().waiting.push_back((position, now, changes));
+    }
+
+    fn applied(&self) -> Position {
+        self.state().table.position()
+    }
+
+    fn durable(&self) -> Position {
+        let state = self.state();
+        if state.boasts { state.table.position() } else { state.durable }
+    }
+
+    fn segments(&self, _count: usize) {}
+}
+
+impl Archive for SimTable {
+    fn by_id(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>> {
+        self.state().table.by_id(namespace, id)
+    }
+
+    fn by_seq(&mut self, seq: Seq) -> Result<Option<Archived>> {
+        self.state().table.by_seq(seq)
+    }
+
+    fn recall(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>> {
+        self.by_id(namespace, id)
+    }
+
+    /// Nothing is pruned.
+    fn release(&mut self, _seq: Seq) {}
+}
