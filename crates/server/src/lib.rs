@@ -7,6 +7,7 @@ mod body;
 mod credential;
 mod gate;
 mod options;
+mod patience;
 mod reply;
 mod routes;
 mod serve;

@@ -52,6 +52,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// The longest until the body of a request is complete.
     pub body_timeout: Duration,
+    /// The longest that a client may read nothing of what it is being told.
+    pub write_timeout: Duration,
     /// The longest that the store may take to answer, beyond the wait that the request asks for.
     pub answer_timeout: Duration,
     /// How long a stop waits for requests that are being answered.
@@ -66,6 +68,7 @@ impl Default for Limits {
             body_bytes_max: REQUEST_BYTES_MAX,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
         }

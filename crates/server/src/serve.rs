@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::gate::Gate;
 use crate::options::{Limits, ServerOptions};
+use crate::patience::Patience;
 use crate::routes::{Context, router};
 
 /// How long to wait when the system has no file descriptor for another connection.
@@ -135,6 +136,7 @@ fn converse(
             tracing::debug!(%cause, "the connection was gone at once");
             return;
         }
+        let stream = Patience::new(stream, limits.write_timeout);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)

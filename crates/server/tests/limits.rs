@@ -108,3 +108,21 @@ async fn connections_beyond_the_limit_wait() {
     drop(first);
     assert_eq!(second.await.status, 200);
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let server = Running::with(|options| {
+        options.limits.connections_max = 1;
+        options.limits.write_timeout = SHORT;
+    })
+    .await;
+    let request = format!(
+        "GET /v1/openapi.json HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n",
+        server.address
+    );
+    let mut deaf = TcpStream::connect(server.address).await.unwrap();
+    // Far more replies than the buffers of both sides take; the server stops reading in the end.
+    let talk = async { while deaf.write_all(request.as_bytes()).await.is_ok() {} };
+    let (_, other) = tokio::join!(timeout(PATIENCE, talk), server.get("/v1/ready"));
+    assert_eq!(other.status, 200);
+}
