@@ -110,7 +110,7 @@ pub struct More {
     pub result: Option<Json>,
     /// Why somebody asked it to stop.
     pub cancel_reason: Option<Arc<str>>,
-    /// What the attempt says of itself.
+    /// What the attempt says of itself; an empty text: nothing any more.
     pub progress: Option<Json>,
     /// What a later attempt can start from.
     pub checkpoint: Option<Json>,

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use taskwright_core::Timestamp;
-use taskwright_store::{
-    Claim, ClaimedJob, Clock, Error, ErrorKind, Publisher, Result,
-};
+use taskwright_store::{Claim, ClaimedJob, Clock, Error, ErrorKind, Publisher, Result};
 
 use crate::change::{Change, Position};
 use crate::journal::{Durability, Group, Journal};
@@ -195,6 +193,13 @@ impl Core {
         let wall = self.clock.now();
         let next = self.position() + 1;
         self.ledger.begin(next, wall, self.feed.applied(), self.publisher.is_heard());
+        self.release();
+    }
+
+    fn release(&mut self) {
+        for seq in self.ledger.take_released() {
+            self.archive.release(seq);
+        }
     }
 
     /// Makes sure that the group still fits with this request, before anything is decided.
@@ -276,6 +281,7 @@ impl Core {
         if let Err(error) = outcome {
             self.stopped.get_or_insert(error);
         }
+        self.release();
         for answer in self.answers.drain(..) {
             answer(self.stopped.as_ref());
         }

@@ -152,7 +152,8 @@ impl LocalStore {
 
     /// Reads the args that the ledger left to the table.
     async fn fill_args(&self, jobs: &mut [ClaimedJob]) -> Result<()> {
-        let missing: Vec<_> = jobs.iter().filter(|job| job.args.is_empty()).map(|j| j.seq).collect();
+        let missing: Vec<_> =
+            jobs.iter().filter(|job| job.args.is_empty()).map(|j| j.seq).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -238,6 +239,11 @@ impl Store for LocalStore {
     }
 
     async fn sweep(&self, limit: usize) -> Result<Swept> {
+        if self.table.has_spared() {
+            // Once the table has what became of recalled jobs, the ledger lets them go again.
+            let Settled { position, .. } = self.ask(Request::Settle).await?;
+            self.table.wait_applied(position).await?;
+        }
         let (swept, now) = self.ask(|reply| Request::Sweep(limit, reply)).await?;
         let done = swept.due + swept.lapsed + swept.timed_out + swept.expired;
         let (pruned, more) = self.prune(now, limit.saturating_sub(done)).await?;

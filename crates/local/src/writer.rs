@@ -72,11 +72,8 @@ impl Inbox {
         while waiting.requests.is_empty() && !waiting.is_closed {
             let Some(left) = until.checked_duration_since(Instant::now()) else { break };
             waiting.is_idle = true;
-            waiting = self
-                .arrived
-                .wait_timeout(waiting, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            waiting =
+                self.arrived.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
             waiting.is_idle = false;
         }
         waiting.new_work_bytes = 0;

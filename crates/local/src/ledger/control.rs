@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use taskwright_core::lifecycle::{Event, step};
-use taskwright_core::{JobId, Name};
+use taskwright_core::{JobId, Name, State};
 use taskwright_store::{Command, Controlled, Result};
 
 use super::counters::Slot;
 use super::entry::Entry;
 use super::insert::place_at;
-use super::{Archive, Archived, Ledger};
+use super::{Archive, Archived, ArchivedJob, Ledger};
 use crate::change::{Audit, Change, More, QueueSettings, Seq, Vital};
 
 impl Ledger {
@@ -57,7 +57,7 @@ impl Ledger {
         };
         let vital = self.jobs[&seq].vital();
         let Ok(life) = step(&vital.life, &Event::Cancel) else {
-            return Ok(Controlled::Refused { state: vital.life.state.name() });
+            return Ok(self.refused(seq, vital.life.state));
         };
         let finished_at = life.state.is_final().then_some(self.now);
         let asked = self.jobs[&seq].rare.as_ref().and_then(|rare| rare.cancel_reason.clone());
@@ -81,7 +81,7 @@ impl Ledger {
         let attempts = if attempts == 0 { entry.fixed.max_attempts } else { attempts };
         let place = place_at(self.now, self.now, entry.fixed.priority);
         let Ok(life) = step(&vital.life, &Event::Redrive { attempts, place }) else {
-            return Ok(Controlled::Refused { state: vital.life.state.name() });
+            return Ok(self.refused(seq, vital.life.state));
         };
         self.set(seq, Vital { life, due_at: self.now, finished_at: None, ..vital }, None);
         Ok(Controlled::Done { state: Some(life.state.name()) })
@@ -99,7 +99,7 @@ impl Ledger {
         let Some(entry) = self.jobs.get_mut(&seq) else { return Ok(Controlled::NotFound) };
         let state = entry.state();
         if !state.is_final() {
-            return Ok(Controlled::Refused { state: state.name() });
+            return Ok(self.refused(seq, state));
         }
         self.forget(seq);
         self.changes.push(Change::Delete(seq));
@@ -110,12 +110,22 @@ impl Ledger {
     pub(super) fn forget(&mut self, seq: Seq) {
         let Some(entry) = self.jobs.get_mut(&seq) else { return };
         entry.rare_mut().deleted = true;
-        // It departs with the group of its deletion, not with that of its end.
-        entry.rare_mut().undone_ends += 1;
+        if !self.recalled.remove(&seq) {
+            // It departs with the group of its deletion, not with that of its end.
+            entry.rare_mut().undone_ends += 1;
+        }
         let (lane, state) = (entry.fixed.lane, entry.state());
         self.departing.push_back((self.position, seq));
         let queue_index = self.lanes.get(lane).queue_index;
         self.lanes.queues[queue_index].counters.subtract(Slot::of(state), 1);
+    }
+
+    /// The answer for a job that stays as it is, and goes again if it was only recalled.
+    fn refused(&mut self, seq: Seq, state: State) -> Controlled {
+        if self.recalled.remove(&seq) {
+            self.depart(seq);
+        }
+        Controlled::Refused { state: state.name() }
     }
 
     fn set_paused(&mut self, namespace: &Name, queue: &Name, paused: bool) -> Controlled {
@@ -146,15 +156,19 @@ impl Ledger {
         if !self.may_be_archived(id) {
             return Ok(None);
         }
-        match archive.by_id(namespace, id)? {
-            Some(Archived::Whole(job)) => Ok(Some(self.bring_back(*job))),
+        match archive.recall(namespace, id)? {
+            Some(Archived::Whole(job)) => {
+                let seq = self.bring_back(*job);
+                self.kept.insert(seq);
+                Ok(Some(seq))
+            }
             _ => Ok(None),
         }
     }
 
     /// Takes an archived job into memory again.
-    pub(super) fn bring_back(&mut self, job: (crate::change::Fixed, Vital, More)) -> Seq {
-        let (fixed, vital, more) = job;
+    pub(super) fn bring_back(&mut self, job: ArchivedJob) -> Seq {
+        let ArchivedJob { fixed, vital, more, worker } = job;
         let seq = fixed.seq;
         let queue_index = self.lanes.get(fixed.lane).queue_index;
         self.lanes.queues[queue_index].counters.subtract(Slot::of(vital.life.state), 1);
@@ -165,7 +179,10 @@ impl Ledger {
         let is_heard = std::mem::replace(&mut self.is_heard, false);
         self.enter(seq, entry);
         self.is_heard = is_heard;
-        self.departing.push_back((self.position, seq));
+        if let (Some(run), Some(worker)) = (vital.run, worker) {
+            self.workers.name(run.worker, worker);
+        }
+        self.recalled.insert(seq);
         seq
     }
 }

@@ -32,13 +32,7 @@ impl Ledger {
     }
 
     /// The number of a job, where this worker runs this attempt of it.
-    fn runs(
-        &self,
-        number: WorkerNumber,
-        namespace: &Name,
-        id: JobId,
-        token: Token,
-    ) -> Option<Seq> {
+    fn runs(&self, number: WorkerNumber, namespace: &Name, id: JobId, token: Token) -> Option<Seq> {
         let seq = self.find(namespace, id)?;
         let vital = self.jobs.get(&seq)?.vital();
         let is_own = vital.run.is_some_and(|run| run.worker == number);

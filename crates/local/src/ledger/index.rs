@@ -7,7 +7,7 @@ use super::Ledger;
 use super::counters::Slot;
 use super::entry::Entry;
 use super::lanes::second;
-use crate::change::{More, Seq, Vital};
+use crate::change::{More, Run, Seq, Vital};
 
 impl Ledger {
     /// Puts a job that was not in memory into every index.
@@ -15,6 +15,7 @@ impl Ledger {
         let vital = entry.vital();
         self.args_bytes += entry.fixed.args.len();
         self.ids.insert(entry.fixed.id, seq);
+        self.refer(None, vital.run);
         self.jobs.insert(seq, entry);
         self.link(seq, &vital);
         self.announce(seq, &vital);
@@ -33,15 +34,26 @@ impl Ledger {
         }
         self.unlink(seq, &old);
         self.link(seq, &vital);
+        self.refer(old.run, vital.run);
         if old.life.state.name() != vital.life.state.name() {
             self.announce(seq, &vital);
             if vital.life.state.is_final() {
                 self.departing.push_back((self.position, seq));
             } else if old.life.state.is_final()
+                && !self.recalled.remove(&seq)
                 && let Some(entry) = self.jobs.get_mut(&seq)
             {
                 entry.rare_mut().undone_ends += 1;
             }
+        }
+    }
+
+    /// A job that spoke of the worker of one run now speaks of that of another.
+    pub(super) fn refer(&mut self, old: Option<Run>, new: Option<Run>) {
+        let (old, new) = (old.map(|run| run.worker), new.map(|run| run.worker));
+        if old != new {
+            old.inspect(|&number| self.workers.unrefer(number));
+            new.inspect(|&number| self.workers.refer(number));
         }
     }
 

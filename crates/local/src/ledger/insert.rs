@@ -31,13 +31,14 @@ impl Ledger {
             let answers = refused.get_or_insert_with(|| vec![Inserted::Skipped; jobs.len()]);
             answers[index] = Inserted::Refused(refusal);
         };
+        let mut new = Vec::new();
         let mut new_lanes = HashSet::new();
         let mut last_lane: Option<&NewJob> = None;
         for (index, job) in jobs.iter().enumerate() {
-            if let Some(known) = self.known(&job.namespace, job.id, archive)?
-                && known.fingerprint != job.fingerprint
-            {
-                refuse(index, Refusal::IdConflict(job.id));
+            match self.known(&job.namespace, job.id, archive)? {
+                None => new.push(index),
+                Some(known) if known.fingerprint == job.fingerprint => {}
+                Some(_) => refuse(index, Refusal::IdConflict(job.id)),
             }
             if last_lane.is_none_or(|last| !same_lane(last, job)) {
                 if self.lanes.number(&job.namespace, &job.queue, &job.task).is_none()
@@ -49,7 +50,7 @@ impl Ledger {
                 last_lane = Some(job);
             }
         }
-        for index in twins_that_differ(jobs) {
+        for index in twins_that_differ(jobs, new) {
             refuse(index, Refusal::IdConflict(jobs[index].id));
         }
         Ok(refused)
@@ -123,9 +124,9 @@ impl Ledger {
         }
         Ok(archive.by_id(namespace, id)?.and_then(|archived| match archived {
             Archived::Whole(job) => Some(Known {
-                seq: job.0.seq,
-                fingerprint: job.0.fingerprint,
-                state: job.1.life.state.name(),
+                seq: job.fixed.seq,
+                fingerprint: job.fixed.fingerprint,
+                state: job.vital.life.state.name(),
             }),
             Archived::Gone { seq, fingerprint, state, finished_at } => {
                 let is_remembered = self.now < finished_at.plus(ID_WINDOW);
@@ -154,16 +155,16 @@ fn same_lane(a: &NewJob, b: &NewJob) -> bool {
     a.task == b.task && a.queue == b.queue && a.namespace == b.namespace
 }
 
-/// Jobs whose id stands earlier in the call with another fingerprint.
-fn twins_that_differ(jobs: &[NewJob]) -> Vec<usize> {
-    if jobs.len() < 2 {
+/// Of the jobs at `new`, those whose id stands earlier in the call with another fingerprint.
+fn twins_that_differ(jobs: &[NewJob], mut new: Vec<usize>) -> Vec<usize> {
+    let name = |index: usize| (jobs[index].id, &jobs[index].namespace);
+    // Ids that grow, as version 7 ones do, have no twins.
+    if new.is_sorted_by(|&a, &b| jobs[a].id < jobs[b].id) {
         return Vec::new();
     }
-    let mut order: Vec<usize> = (0..jobs.len()).collect();
-    let name = |index: usize| (jobs[index].id, &jobs[index].namespace);
-    order.sort_by_key(|&index| (name(index), index));
+    new.sort_by_key(|&index| (name(index), index));
     let mut differ = Vec::new();
-    for twins in order.chunk_by(|&a, &b| name(a) == name(b)) {
+    for twins in new.chunk_by(|&a, &b| name(a) == name(b)) {
         let first = jobs[twins[0]].fingerprint;
         differ.extend(twins.iter().copied().filter(|&index| jobs[index].fingerprint != first));
     }

@@ -25,7 +25,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{JobId, Json, Name, StateName, Timestamp, Token};
+use rustc_hash::FxHashSet;
+use taskwright_core::{JobId, Json, Name, StateName, Timestamp, Token, WorkerId};
 use taskwright_store::{Event, Result};
 
 use self::entry::Entry;
@@ -46,13 +47,17 @@ pub trait Archive {
     fn by_id(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>>;
     /// What is known of a job by its number.
     fn by_seq(&mut self, seq: Seq) -> Result<Option<Archived>>;
+    /// As `by_id`, for a job that may be changed: it stays until it is released.
+    fn recall(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>>;
+    /// A job that was recalled may go.
+    fn release(&mut self, seq: Seq);
 }
 
 /// What the archive knows of a job.
 #[derive(Clone, Debug)]
 pub enum Archived {
     /// All of it, args included.
-    Whole(Box<(Fixed, Vital, More)>),
+    Whole(Box<ArchivedJob>),
     /// It was deleted, but its id is still remembered.
     Gone {
         /// Its number.
@@ -64,6 +69,19 @@ pub enum Archived {
         /// When it ended: its id is remembered for `ID_WINDOW` from then on.
         finished_at: Timestamp,
     },
+}
+
+/// A job that the ledger has let go.
+#[derive(Clone, Debug)]
+pub struct ArchivedJob {
+    /// What never changes, with args.
+    pub fixed: Fixed,
+    /// What changed with every step.
+    pub vital: Vital,
+    /// What changed seldom.
+    pub more: More,
+    /// Who ran it last.
+    pub worker: Option<WorkerId>,
 }
 
 /// The live state.
@@ -92,12 +110,17 @@ pub struct Ledger {
     inserted: VecDeque<(Position, Seq)>,
     args_bytes: usize,
     args_evicted_to: Seq,
-    no_args: Json,
+    no_text: Json,
     completed_ids: Seen,
     other_ids: Seen,
     changes: Vec<Change>,
     events: Vec<Event>,
     is_heard: bool,
+    /// Ended jobs that are in memory only because somebody asked to change them.
+    recalled: FxHashSet<Seq>,
+    /// Jobs that the archive keeps until they are released.
+    kept: FxHashSet<Seq>,
+    released: Vec<Seq>,
     /// Whether a job became ready since waiting claims were last served.
     became_ready: bool,
     /// Ready jobs in all lanes.
@@ -139,12 +162,15 @@ impl Ledger {
             inserted: VecDeque::new(),
             args_bytes: 0,
             args_evicted_to: 0,
-            no_args: Json::from_trusted(""),
+            no_text: Json::from_trusted(""),
             completed_ids: Seen::default(),
             other_ids: Seen::default(),
             changes: Vec::new(),
             events: Vec::new(),
             is_heard: false,
+            recalled: FxHashSet::default(),
+            kept: FxHashSet::default(),
+            released: Vec::new(),
             became_ready: false,
             ready: 0,
         }
@@ -195,6 +221,11 @@ impl Ledger {
         (std::mem::take(&mut self.changes), std::mem::take(&mut self.events))
     }
 
+    /// Jobs that the archive need not keep any longer, since the last call.
+    pub fn take_released(&mut self) -> Vec<Seq> {
+        std::mem::take(&mut self.released)
+    }
+
     /// Whether anything was decided since `begin`.
     pub fn has_changes(&self) -> bool {
         !self.changes.is_empty()
@@ -233,9 +264,17 @@ impl Ledger {
     }
 
     /// A job is now so: changes it, its place in every index and the counts, and notes the change.
-    fn set(&mut self, seq: Seq, vital: Vital, more: Option<Box<More>>) {
+    fn set(&mut self, seq: Seq, vital: Vital, mut more: Option<Box<More>>) {
+        if vital.life.token().is_none() && self.shows_progress(seq) {
+            more.get_or_insert_default().progress = Some(self.no_text.clone());
+        }
         self.place(seq, vital, more.as_deref());
         self.changes.push(Change::Update(crate::change::Update { seq, vital, more }));
+    }
+
+    fn shows_progress(&self, seq: Seq) -> bool {
+        let rare = self.jobs.get(&seq).and_then(|entry| entry.rare.as_ref());
+        rare.is_some_and(|rare| rare.progress.is_some())
     }
 
     /// Lets go of ended jobs and, where memory is short, of args that the table has.
@@ -273,6 +312,10 @@ impl Ledger {
         }
         let state = entry.state().name();
         let Some(entry) = self.jobs.remove(&seq) else { return };
+        if self.kept.remove(&seq) {
+            self.released.push(seq);
+        }
+        self.refer(entry.vital().run, None);
         self.args_bytes -= entry.fixed.args.len();
         self.ids.remove(entry.fixed.id, seq);
         match state {
@@ -291,7 +334,7 @@ impl Ledger {
             // The table's thread may still hold the job for a moment: then it keeps its args.
             if let Some(fixed) = Arc::get_mut(&mut entry.fixed) {
                 self.args_bytes -= fixed.args.len();
-                fixed.args = self.no_args.clone();
+                fixed.args = self.no_text.clone();
             }
             if self.args_bytes <= ARGS_BYTES_KEPT {
                 break;

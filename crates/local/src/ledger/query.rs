@@ -77,7 +77,7 @@ impl Ledger {
         let (fixed, vital) = (&entry.fixed, entry.vital());
         let lane = self.lanes.get(fixed.lane);
         let rare = entry.rare.as_deref();
-        let worker = vital.run.and_then(|run| self.workers.get(run.worker)).map(|w| w.id);
+        let worker = vital.run.and_then(|run| self.workers.id(run.worker));
         Job {
             namespace: lane.namespace.clone(),
             id: fixed.id,

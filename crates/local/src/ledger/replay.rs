@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::LEASE;
-use taskwright_core::{Name, StateName};
+use taskwright_core::{Name, StateName, WorkerId};
 use taskwright_store::{Error, ErrorKind, Result, WorkerInfo};
 
 use super::counters::Slot;
@@ -12,7 +12,8 @@ use super::entry::Entry;
 use super::workers::Worker;
 use super::{Archive, Archived, Ledger};
 use crate::change::{
-    Change, Fixed, Lane, LaneNumber, More, Position, QueueSettings, Update, Vital, WorkerFact, WorkerNumber,
+    Change, Fixed, Lane, LaneNumber, More, Position, QueueSettings, Update, Vital, WorkerFact,
+    WorkerNumber,
 };
 
 /// What the table hands over before its live jobs.
@@ -78,6 +79,16 @@ impl Ledger {
         }
         self.enter(seq, entry);
         self.next_seq = self.next_seq.max(seq + 1);
+    }
+
+    /// Workers that live jobs speak of and that were not handed over.
+    pub fn nameless_workers(&self) -> Vec<WorkerNumber> {
+        self.workers.nameless()
+    }
+
+    /// Takes over the id of such a worker.
+    pub fn name_worker(&mut self, number: WorkerNumber, id: WorkerId) {
+        self.workers.name(number, id);
     }
 
     /// Remembers that the table knows the id of an ended job.

@@ -167,7 +167,7 @@ impl Ledger {
         let run = vital.run?;
         Some(AttemptRecord {
             attempt: vital.life.attempt,
-            worker: self.workers.get(run.worker)?.id,
+            worker: self.workers.id(run.worker)?,
             started_at: run.started_at,
             ended_at: self.now,
             verdict,
@@ -195,14 +195,10 @@ impl Ledger {
             return Ok(Reported::Unknown);
         }
         Ok(match archive.by_id(&report.namespace, report.id)? {
-            Some(Archived::Whole(job)) => {
-                match (job.1.life.last, report.outcome.verdict()) {
-                    (Some(last), Some(verdict)) if last == (report.token, verdict) => {
-                        Reported::Already
-                    }
-                    _ => Reported::Stale,
-                }
-            }
+            Some(Archived::Whole(job)) => match (job.vital.life.last, report.outcome.verdict()) {
+                (Some(last), Some(verdict)) if last == (report.token, verdict) => Reported::Already,
+                _ => Reported::Stale,
+            },
             _ => Reported::Unknown,
         })
     }
@@ -216,5 +212,3 @@ fn refusal(refused: Refused) -> Reported {
         Refused::Stale | Refused::Impossible(_) => Reported::Stale,
     }
 }
-
-

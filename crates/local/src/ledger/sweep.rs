@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use taskwright_core::Timestamp;
 use taskwright_core::lifecycle::{Event, step};
 use taskwright_core::limits::SERVED_PER_SWEEP_MAX;
 use taskwright_core::rank::{self, AGING_DEFAULT};
-use taskwright_core::Timestamp;
 use taskwright_store::Swept;
 
 use super::Ledger;

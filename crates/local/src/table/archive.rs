@@ -3,10 +3,10 @@
 use taskwright_core::{JobId, Name, Timestamp};
 use taskwright_store::Result;
 
-use super::{LiveJob, Loaded, Look, Reader, Table, TableHandle};
+use super::{Kept, LiveJob, Loaded, Look, Reader, Table, TableHandle};
 use crate::change::{Change, Position, Seq};
 use crate::core::Feed;
-use crate::ledger::{self, Archive, Archived, LoadedJob};
+use crate::ledger::{self, Archive, Archived, ArchivedJob, LoadedJob};
 
 /// With so many segments in use the table is asked to write back.
 const SEGMENTS_WANTED: usize = 3;
@@ -58,7 +58,10 @@ impl Wanted {
             },
         };
         let kept = look.kept(seq)?;
-        Ok(kept.map(|job| Archived::Whole(Box::new((job.fixed, job.vital, job.more)))))
+        Ok(kept.map(|job| {
+            let Kept { fixed, vital, more, worker } = job;
+            Archived::Whole(Box::new(ArchivedJob { fixed, vital, more, worker }))
+        }))
     }
 }
 
@@ -74,11 +77,11 @@ impl Archive for TableArchive {
     fn recall(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>> {
         let found = self.by_id(namespace, id)?;
         let Some(Archived::Whole(job)) = &found else { return Ok(found) };
-        let seq = job.0.seq;
+        let seq = job.fixed.seq;
         self.handle.spare(seq);
         // It may have been pruned just before it was spared.
         let found = self.by_id(namespace, id)?;
-        if !matches!(&found, Some(Archived::Whole(job)) if job.0.seq == seq) {
+        if !matches!(&found, Some(Archived::Whole(job)) if job.fixed.seq == seq) {
             self.handle.release(seq);
         }
         Ok(found)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use rustc_hash::FxHashMap;
 use taskwright_core::{
     AttemptRecord, Job, JobError, JobId, Json, Name, State, StateName, Timestamp, Verdict, WorkerId,
@@ -13,7 +13,7 @@ use taskwright_store::Result;
 use super::failure::{corrupt, failed};
 use super::row::{self, BEHIND, COLUMNS};
 use super::schema::{Long, state_of};
-use crate::change::{Fixed, LaneNumber, More, Seq, Vital};
+use crate::change::{Fixed, LaneNumber, More, Seq, Vital, WorkerNumber};
 
 const LOOK: &str = "look into the table";
 
@@ -60,6 +60,8 @@ pub struct Kept {
     pub vital: Vital,
     /// What changes seldom.
     pub more: More,
+    /// Who ran it last.
+    pub worker: Option<WorkerId>,
 }
 
 impl Look<'_> {
@@ -90,7 +92,17 @@ impl Look<'_> {
         let args = row::text(self.connection, row, BEHIND, seq, Long::Args)?;
         let result = row::text(self.connection, row, BEHIND + 1, seq, Long::Result)?;
         let fixed = row::fixed(row, args.unwrap_or_else(Json::null))?;
-        Ok(Some(Kept { fixed, vital, more: More { result: result_of(&vital, result), ..more } }))
+        let worker = vital.run.map(|run| self.worker(run.worker)).transpose()?.flatten();
+        let more = More { result: result_of(&vital, result), ..more };
+        Ok(Some(Kept { fixed, vital, more, worker }))
+    }
+
+    fn worker(&self, number: WorkerNumber) -> Result<Option<WorkerId>> {
+        self.connection
+            .prepare_cached("SELECT id FROM workers WHERE number = ?1")
+            .and_then(|mut statement| statement.query_row([number], |row| row.get(0)).optional())
+            .map(|id| id.map(|id| WorkerId::from_u128(u128::from_be_bytes(id))))
+            .map_err(failed(LOOK))
     }
 
     /// The args of jobs, in the order of `seqs`; `None` where there is no such job.

@@ -137,8 +137,9 @@ fn views() -> String {
              (SELECT body FROM payload WHERE key = {key}), jobs.{column}) AS {column}"
         )
     };
-    let time =
-        |column: &str| format!("strftime('%FT%R:%fZ', jobs.{column} / 1e6, 'unixepoch') AS {column}");
+    let time = |column: &str| {
+        format!("strftime('%FT%R:%fZ', jobs.{column} / 1e6, 'unixepoch') AS {column}")
+    };
     let uuid = |column: &str| {
         let hex = format!("lower(hex({column}))");
         let parts = [(1, 8), (9, 4), (13, 4), (17, 4), (21, 12)];

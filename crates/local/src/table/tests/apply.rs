@@ -106,9 +106,20 @@ impl Noted {
 /// What happens next, to a job chosen by a number.
 #[derive(Clone, Debug)]
 enum Step {
-    Insert { args: Json, with_extras: bool },
-    Update { chosen: usize, state: State, more: Box<More>, is_attempt: bool, started: bool },
-    Delete { chosen: usize },
+    Insert {
+        args: Json,
+        with_extras: bool,
+    },
+    Update {
+        chosen: usize,
+        state: State,
+        more: Box<More>,
+        is_attempt: bool,
+        started: bool,
+    },
+    Delete {
+        chosen: usize,
+    },
     /// Ends the fold.
     Apply,
     /// Opens the table again, from its own bytes.
@@ -181,7 +192,10 @@ fn changes(step: Step, notes: &Notes, next_seq: Seq) -> Option<Change> {
         Step::Insert { args, with_extras } => {
             let extras = with_extras.then(|| Box::new(extras()));
             let lane = (next_seq % 4) as u32;
-            Change::Insert(Arc::new(Fixed { args, extras, ..fixed(next_seq, lane) }), waiting(next_seq))
+            Change::Insert(
+                Arc::new(Fixed { args, extras, ..fixed(next_seq, lane) }),
+                waiting(next_seq),
+            )
         }
         Step::Update { chosen: index, state, mut more, is_attempt, started } => {
             let noted = chosen(index)?;
@@ -195,8 +209,8 @@ fn changes(step: Step, notes: &Notes, next_seq: Seq) -> Option<Change> {
             };
             let has_run = started || is_attempt;
             let run = Run { worker: index as u32 % 2, claim: 1, started_at: at(9) };
-            let last = is_attempt
-                .then_some((Token { epoch: 1, attempt, nonce: 1 }, Verdict::Failed));
+            let last =
+                is_attempt.then_some((Token { epoch: 1, attempt, nonce: 1 }, Verdict::Failed));
             let vital = Vital {
                 life: Life { state, attempt, last, ..old.life },
                 due_at: at(attempt.into()),

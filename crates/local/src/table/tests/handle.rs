@@ -3,8 +3,8 @@ use std::sync::mpsc;
 use taskwright_core::{State, StateName};
 
 use super::*;
-use crate::table::tests::samples::*;
 use crate::table::Reader;
+use crate::table::tests::samples::*;
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -187,5 +187,8 @@ fn a_reader_is_no_writer() {
     assert_eq!(reader.look().lane(4).unwrap().namespace, name("other"));
     let refused = reader.look().connection.execute_batch("DELETE FROM lanes");
     assert!(refused.is_err());
-    assert_eq!(Reader::open(&directory.path().join("none.db")).unwrap_err().kind, ErrorKind::Unusable);
+    assert_eq!(
+        Reader::open(&directory.path().join("none.db")).unwrap_err().kind,
+        ErrorKind::Unusable
+    );
 }

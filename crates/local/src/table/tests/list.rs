@@ -79,7 +79,8 @@ fn pages_hold_what_matches_newest_first_and_end() {
     let mut table = filled();
     let queues = [None, Some(name("a")), Some(name("b"))];
     let tasks = [None, Some(name("y"))];
-    let states = [None, Some(StateName::Dead), Some(StateName::Available), Some(StateName::Expired)];
+    let states =
+        [None, Some(StateName::Dead), Some(StateName::Available), Some(StateName::Expired)];
     for queue in &queues {
         for task in &tasks {
             for state in states {

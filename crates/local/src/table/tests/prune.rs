@@ -121,7 +121,10 @@ fn attempts_and_long_texts_go_with_their_job() {
         let sql = format!("SELECT count(*) FROM {name}");
         table.connection.query_row(&sql, [], |row| row.get(0)).unwrap()
     };
-    assert_eq!(["jobs", "payload", "attempts", "ended"].map(|name| rows(&table, name)), [0, 0, 0, 1]);
+    assert_eq!(
+        ["jobs", "payload", "attempts", "ended"].map(|name| rows(&table, name)),
+        [0, 0, 0, 1]
+    );
     assert_eq!((table.head.dead, table.head.ended), (Tally::default(), Tally::default()));
 }
 

@@ -9,9 +9,7 @@ use taskwright_core::{
     Timestamp, Verdict, WorkerId,
 };
 
-use crate::change::{
-    Change, Fixed, Lane, LaneNumber, More, Run, Seq, Update, Vital, WorkerFact,
-};
+use crate::change::{Change, Fixed, Lane, LaneNumber, More, Run, Seq, Update, Vital, WorkerFact};
 use crate::table::{Fold, Table};
 
 pub const HOUR: Duration = Duration::from_secs(3_600);

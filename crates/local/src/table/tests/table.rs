@@ -21,8 +21,7 @@ fn a_table_comes_back_as_it_was() {
     let mut first = Table::open(&path, 42).unwrap();
     let mut fold = Fold::new();
     fold.push(1, at(1), names());
-    let paused =
-        QueueSettings { namespace: "default".into(), queue: "a".into(), paused: true };
+    let paused = QueueSettings { namespace: "default".into(), queue: "a".into(), paused: true };
     fold.push(2, at(9), vec![insert(1, 0), insert(2, 1), Change::Queue(paused.clone())]);
     let running = claimed(3, waiting(3));
     fold.push(3, at(5), vec![insert(3, 0), update(3, running, More::default())]);
@@ -36,10 +35,10 @@ fn a_table_comes_back_as_it_was() {
     assert_eq!(again.high_water(), at(9));
     let loaded = again.load().unwrap();
     assert_eq!((loaded.lanes.len(), loaded.queues), (5, vec![paused]));
-    assert_eq!(loaded.workers.iter().map(|(w, claim)| (w.number, *claim)).collect::<Vec<_>>(), [
-        (0, 3),
-        (1, 0)
-    ]);
+    assert_eq!(
+        loaded.workers.iter().map(|(w, claim)| (w.number, *claim)).collect::<Vec<_>>(),
+        [(0, 3), (1, 0)]
+    );
     assert_eq!(loaded.next_worker, 2);
     assert_eq!(loaded.ended, [(0, StateName::Completed, 1)]);
     let mut live = Vec::new();
@@ -231,16 +230,19 @@ fn people_read_names_words_and_times() {
             text("args")?,
         ])
     });
-    assert_eq!(shown.unwrap(), [
-        id(1).to_string(),
-        "b".to_owned(),
-        "y".to_owned(),
-        "dead".to_owned(),
-        "2025-11-21T09:01:00.000Z".to_owned(),
-        worker(0).to_string(),
-        "failure 1".to_owned(),
-        big,
-    ]);
+    assert_eq!(
+        shown.unwrap(),
+        [
+            id(1).to_string(),
+            "b".to_owned(),
+            "y".to_owned(),
+            "dead".to_owned(),
+            "2025-11-21T09:01:00.000Z".to_owned(),
+            worker(0).to_string(),
+            "failure 1".to_owned(),
+            big,
+        ]
+    );
 }
 
 #[test]
