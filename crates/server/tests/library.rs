@@ -55,7 +55,7 @@ async fn a_wrong_token_is_said_to_be_so() {
         let app = wrong.connect(&format!("http://{}", server.address)).await?;
         app.enqueue(add::job(1, 2)).await
     };
-    let error = result.await.err().expect("it is refused");
+    let error = result.await.map(drop).unwrap_err();
     assert_eq!(error.code, ErrorCode::Denied, "{error}");
     assert!(error.message.contains("token"), "{error}");
 }
