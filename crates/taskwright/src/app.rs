@@ -13,6 +13,7 @@ use taskwright_store::{
 };
 
 use crate::backend::Connection;
+use crate::consumer::Consumer;
 use crate::control::ControlGuard;
 use crate::handle::Handle;
 use crate::job::Job;
@@ -144,7 +145,7 @@ impl Taskwright {
         self.retrying(|| self.shared.api.enqueue(requests.clone(), partial)).await
     }
 
-    async fn retrying<T, F: Future<Output = Result<T>>>(
+    pub(crate) async fn retrying<T, F: Future<Output = Result<T>>>(
         &self,
         call: impl FnMut() -> F,
     ) -> Result<T> {
@@ -154,6 +155,13 @@ impl Taskwright {
     /// A worker to be told what it serves, and started.
     pub fn worker(&self) -> Worker {
         Worker::new(self.clone())
+    }
+
+    /// A consumer that takes jobs of these queues by hand, of whatever task. Fails where a name is
+    /// none, or no thread can be started for its lease.
+    pub fn consumer<I: IntoIterator<Item: AsRef<str>>>(&self, queues: I) -> Result<Consumer> {
+        let named = |queue: I::Item| named(queue.as_ref(), "consume the queue");
+        Consumer::start(self.clone(), queues.into_iter().map(named).collect::<Result<_>>()?)
     }
 
     /// A handle of a job that was enqueued before, here or elsewhere. `T` is what its task returns.

@@ -37,6 +37,7 @@ mod app;
 mod args;
 mod backend;
 pub mod blocking;
+mod consumer;
 mod context;
 mod control;
 mod failure;
@@ -53,6 +54,7 @@ pub mod testing;
 mod worker;
 
 pub use app::Taskwright;
+pub use consumer::{Claimed, Consumer};
 pub use context::{Context, StopReason};
 pub use failure::{BoxError, TaskError};
 pub use handle::{Handle, NoResult};

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::on_each_store;
 use taskwright::{
     Context, Controlled, ErrorCode, Job, JobId, NoResult, StateName, TaskError, Taskwright, task,
@@ -254,7 +256,7 @@ async fn more_jobs_than_one_call_takes_are_sent_in_several() {
 async fn a_result_is_waited_for_no_longer_than_asked() {
     on_each_store(|app| async move {
         let handle = app.enqueue(add::job(1, 1)).await.unwrap();
-        let result = handle.result_timeout(std::time::Duration::from_millis(20)).await;
+        let result = handle.result_timeout(Duration::from_millis(20)).await;
         assert!(matches!(result, Err(NoResult::NotYet { state: StateName::Available, .. })));
     })
     .await;
@@ -285,4 +287,30 @@ fn programs_without_async_code_are_at_home() {
     worker.stop().unwrap();
     app.close().unwrap();
     assert_eq!(app.size("default").unwrap_err().code, ErrorCode::Closed);
+}
+
+#[tokio::test]
+async fn jobs_can_be_taken_by_hand() {
+    on_each_store(|app| async move {
+        let first = app.enqueue(add::job(1, 2)).await.unwrap();
+        let second = app.enqueue(add::job(3, 4).max_attempts(1)).await.unwrap();
+        let third = app.enqueue(add::job(5, 6)).await.unwrap();
+        let consumer = app.consumer(["default"]).unwrap();
+        let jobs = consumer.claim(10, Duration::ZERO).await.unwrap();
+        assert_eq!(jobs.len(), 3);
+        let args: serde_json::Value = jobs[0].args().unwrap();
+        assert_eq!(args["b"], 2);
+        consumer.complete(&jobs[0], &3).await.unwrap();
+        consumer.fail(&jobs[1], "no").await.unwrap();
+        assert_eq!(first.result().await.unwrap(), 3);
+        assert!(matches!(second.result().await, Err(NoResult::Dead { .. })));
+        let error = consumer.complete(&jobs[1], &3).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::Conflict);
+
+        // What is held at the end is given back.
+        consumer.close().await;
+        let job = third.job().await.unwrap().unwrap();
+        assert_eq!((job.state().name(), job.life.released), (StateName::Available, 1));
+    })
+    .await;
 }

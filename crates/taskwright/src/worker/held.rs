@@ -70,6 +70,13 @@ impl Held {
         inside.settled = inside.settled.max(seq);
     }
 
+    /// Lets go of everything up to claim `seq`: the next heartbeat gives it back.
+    pub(crate) fn forget(&self, seq: u64) {
+        let mut inside = self.inside();
+        inside.attempts.clear();
+        inside.settled = inside.settled.max(seq);
+    }
+
     /// Lets go of attempts whose reports are answered.
     pub(crate) fn remove(&self, keys: impl Iterator<Item = Key>) {
         let mut inside = self.inside();

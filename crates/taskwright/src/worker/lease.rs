@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::held::Held;
-use super::run::Settings;
 use crate::app::Taskwright;
 use crate::retrying::Backoff;
 
@@ -41,30 +40,28 @@ enum Wish {
     End,
 }
 
+/// Whose lease it is.
+pub(crate) struct Tenant {
+    pub(crate) app: Taskwright,
+    pub(crate) worker: WorkerId,
+    pub(crate) name: Arc<str>,
+    pub(crate) slots: usize,
+    /// The time between heartbeats.
+    pub(crate) every: Duration,
+}
+
 struct Renewing {
-    app: Taskwright,
-    worker: WorkerId,
-    name: Arc<str>,
-    slots: u32,
-    every: Duration,
+    tenant: Tenant,
     stopping: Arc<AtomicBool>,
     held: Arc<Held>,
 }
 
 impl Lease {
     /// Starts the thread; the first heartbeat is sent at once. Fails where no thread can be started.
-    pub(crate) fn start(settings: &Settings, held: Arc<Held>) -> Result<Lease> {
+    pub(crate) fn start(tenant: Tenant, held: Arc<Held>) -> Result<Lease> {
         let (wish, wishes) = watch::channel(Wish::Renew(0));
         let stopping = Arc::new(AtomicBool::new(false));
-        let renewing = Renewing {
-            app: settings.app.clone(),
-            worker: settings.worker,
-            name: Arc::clone(&settings.name),
-            slots: u32::try_from(settings.slots).unwrap_or(u32::MAX),
-            every: settings.heartbeat_every,
-            stopping: Arc::clone(&stopping),
-            held,
-        };
+        let renewing = Renewing { tenant, stopping: Arc::clone(&stopping), held };
         let failed = |error: std::io::Error| {
             let message = format!(
                 "cannot start the thread that renews the worker's lease ({error}); end other processes"
@@ -123,7 +120,7 @@ impl Drop for Lease {
 impl Renewing {
     async fn run(self, mut wishes: watch::Receiver<Wish>) {
         let mut renewed_at = Instant::now();
-        let mut backoff = Backoff::new(&self.app.shared.ids);
+        let mut backoff = Backoff::new(&self.tenant.app.shared.ids);
         loop {
             match *wishes.borrow_and_update() {
                 Wish::Renew(_) => {}
@@ -141,12 +138,12 @@ impl Renewing {
             let pause = match beat.unwrap_or_else(|_| Err(unanswered())) {
                 Ok(()) => {
                     renewed_at = sent_at;
-                    backoff = Backoff::new(&self.app.shared.ids);
-                    self.every.saturating_sub(sent_at.elapsed())
+                    backoff = Backoff::new(&self.tenant.app.shared.ids);
+                    self.tenant.every.saturating_sub(sent_at.elapsed())
                 }
                 Err(error) => {
-                    tracing::warn!(worker = %self.worker, %error, "cannot renew the lease");
-                    backoff.pause(&error).min(self.every)
+                    tracing::warn!(worker = %self.tenant.worker, %error, "cannot renew the lease");
+                    backoff.pause(&error).min(self.tenant.every)
                 }
             };
             if renewed_at.elapsed() + LEASE_MARGIN >= LEASE {
@@ -160,22 +157,22 @@ impl Renewing {
     async fn beat(&self) -> Result<()> {
         let snapshot = self.held.snapshot();
         let heartbeat = Heartbeat {
-            namespace: self.app.namespace().clone(),
-            worker: self.worker,
+            namespace: self.tenant.app.namespace().clone(),
+            worker: self.tenant.worker,
             settled: snapshot.settled,
             held: snapshot.held,
             progress: snapshot.progress.clone(),
             info: WorkerInfo {
-                name: Arc::clone(&self.name),
-                slots: self.slots,
+                name: Arc::clone(&self.tenant.name),
+                slots: u32::try_from(self.tenant.slots).unwrap_or(u32::MAX),
                 stopping: self.stopping.load(Ordering::Relaxed),
             },
         };
-        match self.app.api().heartbeat(heartbeat).await {
+        match self.tenant.app.api().heartbeat(heartbeat).await {
             Ok(reply) => {
                 if !reply.lost.is_empty() {
                     let jobs = reply.lost.len();
-                    tracing::warn!(worker = %self.worker, jobs, "jobs were lost: others may run them");
+                    tracing::warn!(worker = %self.tenant.worker, jobs, "jobs were lost: others may run them");
                 }
                 self.held.lose(&reply.lost);
                 self.held.cancel(reply.cancel);

@@ -32,6 +32,8 @@ use crate::job::IntoDuration;
 use crate::task::Task;
 
 pub(crate) use attempt::{Limits, supervise};
+pub(crate) use held::Held;
+pub(crate) use lease::{Lease, Tenant};
 
 /// Slots where none are set.
 const SLOTS_DEFAULT: usize = 16;

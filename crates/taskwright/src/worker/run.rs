@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Limits, supervise};
 use super::held::{Held, Key};
-use super::lease::Lease;
+use super::lease::{Lease, Tenant};
 use super::reports::{Batch, Outbox, Then};
 use super::slots::{Slot, Slots};
 use super::{Hook, Stop};
@@ -116,7 +116,14 @@ pub(crate) fn run(
     stop: watch::Receiver<Stop>,
 ) -> Result<impl Future<Output = Result<()>>> {
     let held = Arc::new(Held::default());
-    let lease = Lease::start(&settings, Arc::clone(&held))?;
+    let tenant = Tenant {
+        app: settings.app.clone(),
+        worker: settings.worker,
+        name: Arc::clone(&settings.name),
+        slots: settings.slots,
+        every: settings.heartbeat_every,
+    };
+    let lease = Lease::start(tenant, Arc::clone(&held))?;
     let worker = Loop {
         settings,
         held,
