@@ -118,7 +118,6 @@ async fn file(path: PathBuf, options: &Options) -> Result<Arc<dyn Store>> {
             Syncing::Os => Durability::Os,
         },
         retention: options.retention.unwrap_or_default(),
-        ..FileOptions::default()
     };
     // Recovery reads much of the disk.
     let opening = move || LocalStore::open_file(&path, file_options, Arc::new(SystemClock));

@@ -1,6 +1,8 @@
 //! What a worker does when jobs, people or the network misbehave. Leases are served by a clock that
 //! the test moves.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 mod common;
 
 use std::collections::HashMap;

@@ -12,7 +12,7 @@ fn read(text: &str) -> Result<(i64, Option<String>), String> {
 fn args_are_written_by_name() {
     let mut args = ArgsWriter::default();
     4.write(&mut args, "a");
-    Some("x\"y").map(str::to_owned).write(&mut args, "b");
+    Some("x\"y".to_owned()).write(&mut args, "b");
     assert_eq!(args.finish().unwrap().as_str(), r#"{"a":4,"b":"x\"y"}"#);
     assert_eq!(ArgsWriter::default().finish().unwrap().as_str(), "{}");
 }

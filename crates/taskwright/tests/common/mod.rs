@@ -1,6 +1,6 @@
 //! What the integration tests share.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "tests use a part of it, and end where it fails")]
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,25 +13,43 @@ use taskwright::{Api, Error, ErrorCode, Name, Result, Taskwright};
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An application on one store, which is there as long as this is.
-pub struct Place {
-    pub app: Taskwright,
-    _directory: Option<tempfile::TempDir>,
+struct Place {
+    app: Taskwright,
+    /// The process that has the store open, where that is another one.
+    host: Option<Taskwright>,
+    directory: Option<tempfile::TempDir>,
 }
 
-/// Runs a test on each store.
+/// Runs a test on each store, and on one that another process has open.
 pub async fn on_each_store<F: Future<Output = ()>>(test: impl Fn(Taskwright) -> F) {
-    for place in places().await {
+    for place in [memory().await, file().await, socket().await] {
         bounded(test(place.app.clone())).await;
         place.app.close().await.unwrap();
+        if let Some(host) = place.host {
+            host.close().await.unwrap();
+        }
+        drop(place.directory);
     }
 }
 
-async fn places() -> Vec<Place> {
-    let memory = Taskwright::connect("memory:").await.unwrap();
+async fn memory() -> Place {
+    let app = Taskwright::connect("memory:").await.unwrap();
+    Place { app, host: None, directory: None }
+}
+
+async fn file() -> Place {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("file:{}", directory.path().join("data").display());
-    let file = Taskwright::connect(&url).await.unwrap();
-    vec![Place { app: memory, _directory: None }, Place { app: file, _directory: Some(directory) }]
+    let app = Taskwright::connect(&url).await.unwrap();
+    Place { app, host: None, directory: Some(directory) }
+}
+
+async fn socket() -> Place {
+    let file = file().await;
+    let directory = file.directory.as_ref().unwrap().path();
+    let url = format!("unix:{}", directory.join("data/control.sock").display());
+    let app = Taskwright::connect(&url).await.unwrap();
+    Place { app, host: Some(file.app), directory: file.directory }
 }
 
 /// Fails a test that hangs.
