@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, btree_set};
 
 use taskwright_core::lifecycle::{Event, step};
+use taskwright_core::limits::BATCH_BYTES_MAX;
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{Name, Rank, WorkerId};
 use taskwright_store::{Claim, ClaimedJob, Error, ErrorKind, Result, WorkerInfo};
@@ -32,7 +33,8 @@ impl Ledger {
         if claim.seq == last {
             return Ok(Some(self.claimed_before(number, claim.seq)));
         }
-        let picks = self.best(number, claim);
+        let mut picks = self.best(number, claim);
+        picks.truncate(self.within_bytes(&picks));
         if picks.is_empty() {
             return Ok((claim.max == 0).then(Vec::new));
         }
@@ -103,6 +105,16 @@ impl Ledger {
             }
         }
         merge.take(claim.max, |seq| self.is_out_of_time(seq))
+    }
+
+    /// How many of the jobs fit one answer; the first always does.
+    fn within_bytes(&self, seqs: &[Seq]) -> usize {
+        let mut bytes = 0;
+        let fits = |seq: &&Seq| {
+            bytes += self.jobs.get(*seq).map_or(0, |entry| entry.args_len as usize);
+            bytes <= BATCH_BYTES_MAX
+        };
+        seqs.iter().take_while(fits).count().max(1)
     }
 
     /// Whether a waiting job may not start any more, though no sweep has ended it yet.

@@ -12,6 +12,8 @@ pub struct Entry {
     /// What never changes. Its args are empty once the table has them and memory is short.
     pub fixed: Arc<Fixed>,
     heart: Heart,
+    /// Bytes of its args, here or in the table.
+    pub args_len: u32,
     /// What changes seldom.
     pub rare: Option<Box<Rare>>,
 }
@@ -76,6 +78,7 @@ impl Entry {
     /// A job with what is known of it.
     pub fn new(fixed: Arc<Fixed>, vital: Vital) -> Self {
         let mut entry = Entry {
+            args_len: u32::try_from(fixed.args.len()).unwrap_or(u32::MAX),
             fixed,
             heart: Heart::Waiting { place: Place::Intake, due_at: Timestamp::ZERO },
             rare: None,

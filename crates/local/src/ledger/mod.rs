@@ -325,7 +325,7 @@ impl Ledger {
     }
 
     fn evict_args(&mut self, last_applied: Seq) {
-        if self.args_bytes <= ARGS_BYTES_KEPT {
+        if self.args_bytes <= ARGS_BYTES_KEPT || last_applied <= self.args_evicted_to {
             return;
         }
         let mut seq = self.args_evicted_to;

@@ -36,6 +36,8 @@ pub struct Loaded {
 pub struct LoadedJob {
     /// What never changes.
     pub fixed: Fixed,
+    /// Bytes of its args.
+    pub args_len: u64,
     /// What changes with every step.
     pub vital: Vital,
     /// What changes seldom.
@@ -71,6 +73,7 @@ impl Ledger {
         let seq = job.fixed.seq;
         self.note_claim(&job.vital);
         let mut entry = Entry::new(Arc::new(job.fixed), job.vital);
+        entry.args_len = u32::try_from(job.args_len).unwrap_or(u32::MAX);
         if let Some(more) = &job.more {
             entry.rare_mut().absorb(more);
         }

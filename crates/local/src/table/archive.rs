@@ -139,7 +139,7 @@ impl From<Loaded> for ledger::Loaded {
 
 impl From<LiveJob> for LoadedJob {
     fn from(job: LiveJob) -> Self {
-        let LiveJob { fixed, args_len: _, vital, more, has_attempts } = job;
-        LoadedJob { fixed, vital, more, has_attempts }
+        let LiveJob { fixed, args_len, vital, more, has_attempts } = job;
+        LoadedJob { fixed, args_len, vital, more, has_attempts }
     }
 }
