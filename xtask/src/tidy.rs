@@ -8,6 +8,7 @@ mod habits;
 mod length;
 mod public_api;
 mod purity;
+mod readme;
 mod words;
 
 use std::path::Path;
@@ -25,7 +26,7 @@ struct Check {
     run: fn(&Tree) -> Result<Vec<Finding>>,
 }
 
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     Check {
         name: "syntax",
         about: "every Rust file parses",
@@ -59,6 +60,7 @@ const CHECKS: [Check; 11] = [
         about: "every promise names tests that exist",
         run: guarantees::check,
     },
+    Check { name: "readme", about: "the first program of README.md is a test", run: readme::check },
     Check { name: "format", about: "cargo fmt has nothing to change", run: cargo::format },
     Check { name: "clippy", about: "clippy has nothing to say", run: cargo::clippy },
 ];

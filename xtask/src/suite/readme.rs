@@ -16,10 +16,12 @@ use super::{Tally, process};
 
 const REACHED: &str = "== README.md line ";
 
-/// What the shell is told first. Servers that a block starts in the background are waited for by
-/// `curl`, and ended at the end.
+/// What the shell is told first. What a block starts in the background is ended at the end; a
+/// server is waited for.
 const PRELUDE: &str = "set -eu -o pipefail
-curl() { command curl --silent --show-error --retry 20 --retry-connrefused --retry-delay 1 \"$@\"; }
+await_server() {
+    curl -sS --retry 60 --retry-connrefused --retry-delay 1 http://127.0.0.1:7600/v1/health >/dev/null
+}
 trap 'for job in $(jobs -p); do kill $job 2>/dev/null || true; done; wait' EXIT
 ";
 
@@ -45,12 +47,14 @@ pub fn run(runner: &Runner, limit: Duration) -> Result<Tally> {
     }
     let folder = tempfile::tempdir().context("making a folder to run README.md in")?;
     look_like(&runner.root, folder.path())?;
-    let programs = runner.root.join("target/debug");
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into());
+    let programs = runner.root.join(target).join("debug");
     let mut paths = vec![programs];
     paths.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let mut command = Command::new("bash");
     command.arg("-c").arg(script(&blocks)).current_dir(folder.path());
     command.env("PATH", std::env::join_paths(paths)?);
+    command.env("XDG_STATE_HOME", folder.path().join("state"));
     let outcome = process::run(&mut command, limit)?;
     let reached = outcome.lines.iter().filter(|line| line.starts_with(REACHED)).count();
     let failed = usize::from(!outcome.fine);
@@ -73,7 +77,7 @@ fn look_like(root: &Path, folder: &Path) -> Result<()> {
 fn script(blocks: &[Block]) -> String {
     let mut script = PRELUDE.to_string();
     for block in blocks {
-        script.push_str(&format!("echo '{REACHED}{}'\n{}\n", block.line, block.text));
+        script.push_str(&format!("echo; echo '{REACHED}{}'\n{}\n", block.line, block.text));
     }
     script
 }
@@ -93,6 +97,9 @@ fn blocks(text: &str) -> Vec<Block> {
         {
             block.text.push_str(&line.replace("cargo run --release -- ", "taskwright "));
             block.text.push('\n');
+            if line.ends_with("serve &") {
+                block.text.push_str("await_server\n");
+            }
         }
     }
     found

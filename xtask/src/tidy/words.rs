@@ -13,9 +13,8 @@ use crate::rust_file::{RustFile, line_of};
 use crate::tree::Tree;
 
 /// What others say, and what we say.
-const INSTEAD: [(&str, &str); 18] = [
+const INSTEAD: [(&str, &str); 17] = [
     ("broker", "store or server"),
-    ("consumer", "worker"),
     ("kwargs", "args"),
     ("enqueue at", "run_at"),
     ("visibility timeout", "lease"),

@@ -7,7 +7,10 @@ const TEXT: &str = "# Title\n```sh\ncargo run --release -- each --exec 'wc {}' a
 fn shell_blocks_run_with_the_built_binary() {
     let blocks = blocks(TEXT);
     let texts: Vec<_> = blocks.iter().map(|block| (block.line, block.text.as_str())).collect();
-    assert_eq!(texts, [(2, "taskwright each --exec 'wc {}' a b\n"), (9, "taskwright serve &\n")]);
+    assert_eq!(
+        texts,
+        [(2, "taskwright each --exec 'wc {}' a b\n"), (9, "taskwright serve &\nawait_server\n")]
+    );
 }
 
 #[test]

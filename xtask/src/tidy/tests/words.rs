@@ -25,13 +25,13 @@ fn names_and_docs_keep_to_the_vocabulary() {
 
 #[test]
 fn names_of_others_and_parts_of_words_are_fine() {
-    let text = "fn f() { stream.consumer(); }\n/// A snack.\nfn snack() {}\n";
+    let text = "fn f() { stream.broker(); }\n/// A snack.\nfn snack() {}\n";
     assert_eq!(found("crates/a/src/a.rs", text), []);
 }
 
 #[test]
 fn the_command_line_is_text_for_people() {
-    let text = "fn f() { println!(\"{}\", 1); g(\"the consumer\"); }\n";
+    let text = "fn f() { println!(\"{}\", 1); g(\"the broker\"); }\n";
     assert_eq!(found("crates/a/src/a.rs", text), []);
     assert_eq!(found("crates/cli/src/a.rs", text).len(), 1);
 }
