@@ -77,6 +77,8 @@ pub struct KnownWorker {
     pub id: WorkerId,
     pub in_process: bool,
     pub next_claim: u64,
+    /// The claim that it sent last.
+    pub last_claim: u64,
     /// When its lease ends, in served time.
     lease_end: Duration,
 }
@@ -134,7 +136,7 @@ impl Known {
 impl History {
     pub fn worker(&mut self, id: WorkerId, in_process: bool) {
         let lease_end = Duration::ZERO;
-        self.workers.push(KnownWorker { id, in_process, next_claim: 1, lease_end });
+        self.workers.push(KnownWorker { id, in_process, next_claim: 1, last_claim: 0, lease_end });
     }
 
     fn index(&self, id: JobId) -> Result<usize, Broken> {

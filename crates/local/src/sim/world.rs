@@ -219,8 +219,10 @@ impl World {
     fn make_claim(&mut self) -> (Request, Asked) {
         let number = self.random.below(WORKERS);
         let again = self.random.one_in(6);
-        let next = self.history.workers[number].next_claim;
-        let seq = if again { next.saturating_sub(1).max(1) } else { next };
+        let worker = &mut self.history.workers[number];
+        // The last claim again, as if its answer had not come.
+        let seq = if again { worker.last_claim.max(1) } else { worker.next_claim };
+        worker.last_claim = seq;
         let mut queues: Vec<_> = (0..QUEUES).map(queue).collect();
         queues.truncate(1 + self.random.below(QUEUES));
         let max = 1 + self.random.below(4);
