@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use taskwright_core::{JobId, Json, Life, Place, State, Timestamp, Token, Verdict};
 use taskwright_local::change::{Change, Fixed, Lane, Position, Run, Update, Vital, WorkerFact};
-use taskwright_local::table::{Fold, Table};
+use taskwright_local::table::{Checkpoint, Fold, Table};
 
 const GROUP: u64 = 100;
 const ROWS: usize = 20_000;
@@ -152,7 +152,7 @@ impl Feed {
     fn apply(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         self.applying.on(|| self.table.apply(&mut self.fold))??;
         if self.table.unwritten_bytes()? > 24 << 20 {
-            black_box(self.checkpoints.on(|| self.table.checkpoint())??);
+            black_box(self.checkpoints.on(|| self.table.checkpoint(Checkpoint::Passive))??);
         }
         Ok(())
     }

@@ -37,6 +37,10 @@ struct Waiting {
     errands: VecDeque<Errand>,
     /// Changes that are sent and not applied.
     changes: usize,
+    /// Those of them that were not taken out.
+    queued: usize,
+    /// So many of them wake the thread.
+    enough: usize,
     /// Somebody waits for this position: it is to be applied at once.
     wanted: Position,
     /// The position of the newest group that was sent.
@@ -48,8 +52,18 @@ struct Waiting {
     is_over: bool,
 }
 
+/// What the table's thread wants.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Wish {
+    /// Groups with so many changes are worth waking up for.
+    pub enough: usize,
+    /// Groups are taken until they have so many changes.
+    pub at_most: usize,
+    /// Whoever waits for a position beyond this matters.
+    pub applied: Position,
+}
+
 /// What the table's thread takes out at once.
-#[derive(Default)]
 pub(super) struct Taken {
     pub groups: Vec<Group>,
     pub errands: Vec<Errand>,
@@ -66,10 +80,11 @@ impl Inbox {
             return;
         }
         waiting.changes += group.changes.len();
+        waiting.queued += group.changes.len();
         waiting.newest = group.position;
         waiting.groups.push_back(group);
-        // The thread folds for a while anyway: only the first group after a silence wakes it.
-        if waiting.groups.len() == 1 {
+        if waiting.queued >= waiting.enough {
+            waiting.enough = usize::MAX;
             self.arrived.notify_one();
         }
     }
@@ -129,29 +144,31 @@ impl Inbox {
         true
     }
 
-    /// Takes what is there as soon as something is; at `until` whatever there is. Groups are taken
-    /// until they have `changes` changes (0: none, they do not matter now). Somebody who waits for a
-    /// position beyond `applied` matters too.
-    pub fn take(&self, changes: usize, applied: Position, until: Instant) -> Taken {
+    /// Takes what is there as soon as there is an errand or `wish` is fulfilled; at `until` whatever
+    /// there is.
+    pub fn take(&self, wish: Wish, until: Instant) -> Taken {
         let mut waiting = self.locked();
-        while (changes == 0 || waiting.groups.is_empty())
+        while waiting.queued < wish.enough
             && waiting.errands.is_empty()
-            && waiting.wanted.min(waiting.newest) <= applied
+            && waiting.wanted.min(waiting.newest) <= wish.applied
             && !waiting.wants_checkpoint
             && !waiting.is_closing
         {
             let Some(left) = until.checked_duration_since(Instant::now()) else { break };
+            waiting.enough = wish.enough;
             waiting =
                 self.arrived.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        waiting.enough = usize::MAX;
         let mut groups = Vec::new();
         let mut taken_changes = 0;
-        while taken_changes < changes
+        while taken_changes < wish.at_most
             && let Some(group) = waiting.groups.pop_front()
         {
             taken_changes += group.changes.len();
             groups.push(group);
         }
+        waiting.queued -= taken_changes;
         Taken {
             groups,
             errands: waiting.errands.drain(..).collect(),

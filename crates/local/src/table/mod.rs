@@ -74,6 +74,15 @@ struct Tally {
     bytes: i64,
 }
 
+/// How a log is written back.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// Without waiting for readers.
+    Passive,
+    /// Waiting a little for readers; the log is empty after it.
+    Whole,
+}
+
 const IN_MEMORY: &str = "the table in memory";
 
 impl Table {
@@ -162,19 +171,23 @@ impl Table {
             .execute("UPDATE meta SET epoch = ?1", [epoch])
             .map_err(failed("note the epoch in the table"))?;
         self.head.epoch = epoch;
-        self.checkpoint().map(|_| ())
+        self.checkpoint(Checkpoint::Whole).map(|_| ())
     }
 
     /// Makes durable in the main file what was applied. Answers the position up to which it is: the
     /// journal may give up what lies below. `None` where a reader held it up: ask again later.
-    pub fn checkpoint(&mut self) -> Result<Option<Position>> {
+    pub fn checkpoint(&mut self, how: Checkpoint) -> Result<Option<Position>> {
         if self.place.is_none() {
             return Ok(Some(self.head.position));
         }
+        let how = match how {
+            Checkpoint::Passive => "PASSIVE",
+            Checkpoint::Whole => "TRUNCATE",
+        };
         // SQLite syncs the log before it writes back, and the file once all is written back.
         let (busy, logged, written): (i64, i64, i64) = self
             .connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            .query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })
             .map_err(failed("write the table back"))?;

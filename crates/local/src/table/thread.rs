@@ -8,22 +8,22 @@ use taskwright_core::RetryPolicy;
 use taskwright_store::{ErrorKind, Result};
 
 use super::handle::Shared;
-use super::inbox::Errand;
-use super::{Fold, Table};
+use super::inbox::{Errand, Wish};
+use super::{Checkpoint, Fold, Table};
 use crate::change::Position;
 
 /// How long groups are folded where nobody waits for them.
 const FOLD_FOR: Duration = Duration::from_millis(250);
 /// A fold is applied when it has so many rows: more would hold up the disk for too long.
-const FOLD_ROWS: usize = 20_000;
+const FOLD_ROWS: usize = 10_000;
 /// … or so many bytes of texts.
 const FOLD_BYTES: usize = 8 * 1024 * 1024;
 /// … or so many changes, of however few jobs.
-const FOLD_CHANGES: usize = 100_000;
+const FOLD_CHANGES: usize = 60_000;
 /// Changes taken out of the inbox at once.
 const TAKEN_CHANGES: usize = 5_000;
 /// The log is written back when it is so long, in bytes.
-const LOG_BYTES: u64 = 24 * 1024 * 1024;
+const LOG_BYTES: u64 = 8 * 1024 * 1024;
 /// A table that nobody changes is written back after so long.
 const REST: Duration = Duration::from_secs(2);
 /// Between looks at a table that nobody changes.
@@ -54,6 +54,7 @@ pub(super) struct Keeper {
     /// When the log is written back although it is short.
     checkpoint_at: Option<Instant>,
     wants_checkpoint: bool,
+    has_written: bool,
     has_space_to_give: bool,
 }
 
@@ -71,6 +72,7 @@ impl Keeper {
             // How much of an old log is durable is not known before the first checkpoint.
             checkpoint_at: Some(Instant::now()),
             wants_checkpoint: false,
+            has_written: false,
             has_space_to_give: true,
         }
     }
@@ -91,16 +93,19 @@ impl Keeper {
             if !is_closing {
                 continue;
             }
+            // Errands that are left wait for groups that will never come.
             let until = *close_until.get_or_insert_with(|| Instant::now() + CLOSE_WITHIN);
-            let is_done = self.fold.is_empty() && self.errands.is_empty();
-            if is_done || Instant::now() >= until || self.shared.is_broken() {
+            if self.fold.is_empty() || Instant::now() >= until || self.shared.is_broken() {
                 break;
+            }
+            if let Some(retry_at) = self.retry_at {
+                std::thread::sleep(retry_at.saturating_duration_since(Instant::now()));
             }
         }
         match self.shared.trouble() {
             Some(error) => Err(error),
             None => {
-                self.checkpoint()?;
+                self.checkpoint(Checkpoint::Whole)?;
                 Ok(self.table)
             }
         }
@@ -108,13 +113,7 @@ impl Keeper {
 
     /// One round; answers whether the inbox is closed and empty.
     fn step(&mut self) -> bool {
-        let (changes, applied) = match self.retry_at {
-            // While applying fails, groups still fold, as long as memory allows.
-            Some(_) if self.is_full() => (0, Position::MAX),
-            Some(_) => (TAKEN_CHANGES, Position::MAX),
-            None => (TAKEN_CHANGES, self.table.position()),
-        };
-        let taken = self.shared.inbox.take(changes, applied, self.next_turn());
+        let taken = self.shared.inbox.take(self.wish(), self.next_turn());
         for group in taken.groups {
             self.fold.push(group.position, group.now, group.changes);
         }
@@ -123,28 +122,49 @@ impl Keeper {
 
         let now = Instant::now();
         if !self.fold.is_empty() {
-            let until = *self.fold_until.get_or_insert(now + FOLD_FOR);
-            let is_wanted = taken.wanted > self.table.position() || taken.is_closing;
-            let may_try = self.retry_at.is_none_or(|at| at <= now);
-            if may_try && (is_wanted || until <= now || self.is_full()) {
-                self.apply();
-            }
+            self.fold_until.get_or_insert(now + FOLD_FOR);
+        }
+        if self.retry_at.is_some_and(|at| now < at) {
+            return taken.is_closing;
+        }
+        self.retry_at = None;
+        let is_wanted = taken.wanted > self.table.position() || taken.is_closing;
+        let is_due = self.fold_until.is_some_and(|until| until <= now);
+        if !self.fold.is_empty() && (is_wanted || is_due || self.is_full()) {
+            self.apply();
         }
         self.run_errands();
         if self.retry_at.is_none() {
             self.write_back();
+        }
+        if self.retry_at.is_none() {
             self.give_back();
         }
         taken.is_closing
     }
 
+    /// While applying fails, groups still fold, as long as memory allows.
+    fn wish(&self) -> Wish {
+        let applied = match self.retry_at {
+            Some(_) => Position::MAX,
+            None => self.table.position(),
+        };
+        match (self.fold.is_empty(), self.is_full()) {
+            (true, _) => Wish { enough: 1, at_most: TAKEN_CHANGES, applied },
+            (false, false) => Wish { enough: TAKEN_CHANGES, at_most: TAKEN_CHANGES, applied },
+            (false, true) => Wish { enough: usize::MAX, at_most: 0, applied },
+        }
+    }
+
     fn next_turn(&self) -> Instant {
         let now = Instant::now();
-        if self.has_space_to_give && self.retry_at.is_none() {
+        if let Some(retry_at) = self.retry_at {
+            return retry_at;
+        }
+        if self.has_space_to_give && self.fold.is_empty() {
             return now;
         }
-        let fold_until = if self.retry_at.is_some() { None } else { self.fold_until };
-        let turns = [fold_until, self.retry_at, self.checkpoint_at];
+        let turns = [self.fold_until, self.checkpoint_at];
         turns.into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 
@@ -161,7 +181,7 @@ impl Keeper {
                 self.recover();
                 self.fold_until = None;
                 self.has_space_to_give = true;
-                self.checkpoint_at.get_or_insert_with(|| Instant::now() + REST);
+                self.note_written();
                 self.shared.inbox.applied(changes);
                 self.shared.set_applied(self.table.position());
                 if self.table.path().is_none() {
@@ -179,28 +199,33 @@ impl Keeper {
         {
             (errand.run)(&mut self.table);
             self.has_space_to_give = true;
-            self.checkpoint_at.get_or_insert_with(|| Instant::now() + REST);
+            self.note_written();
         }
     }
 
     fn write_back(&mut self) {
-        let is_due = self.checkpoint_at.is_some_and(|at| at <= Instant::now());
-        if self.wants_checkpoint || is_due || self.is_log_long() {
-            self.wants_checkpoint = false;
-            if let Err(error) = self.checkpoint() {
-                self.fail(error);
-            }
+        let is_at_rest = self.checkpoint_at.is_some_and(|at| at <= Instant::now());
+        let how = if is_at_rest && self.fold.is_empty() {
+            Checkpoint::Whole
+        } else if self.wants_checkpoint || is_at_rest || self.is_log_long() {
+            Checkpoint::Passive
+        } else {
+            return;
+        };
+        self.wants_checkpoint = false;
+        if let Err(error) = self.checkpoint(how) {
+            self.fail(error);
         }
     }
 
-    fn is_log_long(&self) -> bool {
+    fn is_log_long(&mut self) -> bool {
         // Measuring costs a little: only where something was written.
-        self.checkpoint_at.is_some()
+        std::mem::take(&mut self.has_written)
             && self.table.unwritten_bytes().is_ok_and(|bytes| bytes >= LOG_BYTES)
     }
 
-    fn checkpoint(&mut self) -> Result<()> {
-        match self.table.checkpoint()? {
+    fn checkpoint(&mut self, how: Checkpoint) -> Result<()> {
+        match self.table.checkpoint(how)? {
             Some(durable) => {
                 self.recover();
                 self.checkpoint_at = None;
@@ -210,6 +235,11 @@ impl Keeper {
             None => self.checkpoint_at = Some(Instant::now() + REST),
         }
         Ok(())
+    }
+
+    fn note_written(&mut self) {
+        self.has_written = true;
+        self.checkpoint_at = Some(Instant::now() + REST);
     }
 
     fn set_durable(&mut self, durable: Position) {
@@ -225,7 +255,7 @@ impl Keeper {
         // A failure here loses nothing; the next one who writes will tell.
         self.has_space_to_give = self.table.give_back(PAGES_GIVEN_BACK).unwrap_or(false);
         if self.has_space_to_give {
-            self.checkpoint_at.get_or_insert_with(|| Instant::now() + REST);
+            self.note_written();
         }
     }
 

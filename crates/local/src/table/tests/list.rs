@@ -71,7 +71,7 @@ fn is_wanted(seq: Seq, filter: &Filter) -> bool {
     filter.queue.as_ref().is_none_or(|wanted| wanted.as_str() == queue)
         && filter.task.as_ref().is_none_or(|wanted| wanted.as_str() == task)
         && filter.state.is_none_or(|wanted| wanted == state)
-        && filter.tag.as_ref().is_none_or(|_| seq % 11 == 0)
+        && filter.tag.as_ref().is_none_or(|_| seq.is_multiple_of(11))
 }
 
 #[test]

@@ -4,6 +4,7 @@ use taskwright_core::{Json, State};
 
 use super::*;
 use crate::change::{Change, More};
+use crate::table::Checkpoint;
 use crate::table::tests::samples::*;
 
 const KEEP_ALL: Retention = Retention {
@@ -165,7 +166,7 @@ fn space_comes_back() {
         let lives = (first..first + 20_000).flat_map(|seq| ended(seq, 0, State::Completed, 1));
         apply(&mut table, lives.collect());
     }
-    table.checkpoint().unwrap();
+    table.checkpoint(Checkpoint::Passive).unwrap();
     let kept = FREE_PAGES_KEPT as u64 * super::super::schema::PAGE_BYTES;
     let size = || std::fs::metadata(&path).unwrap().len();
     let full = size();
@@ -174,7 +175,7 @@ fn space_comes_back() {
     let nothing = Retention { count: 0, ..KEEP_ALL };
     while table.prune(at(late), &nothing, 10_000, &FxHashSet::default()).unwrap().more {}
     while table.give_back(256).unwrap() {}
-    table.checkpoint().unwrap();
+    table.checkpoint(Checkpoint::Passive).unwrap();
     assert!(size() < kept + (1 << 20), "{} of {full} bytes are left", size());
     assert_sound(&mut table);
 }

@@ -98,7 +98,7 @@ fn what_a_checkpoint_promised_survives_the_loss_of_the_log() {
     apply(&mut table, names());
     apply(&mut table, vec![insert(1, 0)]);
     assert!(table.unwritten_bytes().unwrap() > 0);
-    assert_eq!(table.checkpoint().unwrap(), Some(2));
+    assert_eq!(table.checkpoint(Checkpoint::Passive).unwrap(), Some(2));
     assert_eq!(table.unwritten_bytes().unwrap(), 0);
     apply(&mut table, ended(2, 0, State::Completed, 1).into());
 
@@ -126,9 +126,9 @@ fn a_checkpoint_that_a_reader_holds_up_promises_nothing() {
     let reader = Connection::open(&path).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM jobs").unwrap();
     apply(&mut table, vec![insert(1, 0)]);
-    assert_eq!(table.checkpoint().unwrap(), None);
+    assert_eq!(table.checkpoint(Checkpoint::Passive).unwrap(), None);
     reader.execute_batch("COMMIT").unwrap();
-    assert_eq!(table.checkpoint().unwrap(), Some(2));
+    assert_eq!(table.checkpoint(Checkpoint::Passive).unwrap(), Some(2));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_damaged_file_is_told_as_corrupt() {
     let mut table = Table::open(&path, 1).unwrap();
     apply(&mut table, names());
     apply(&mut table, (1..=500).map(|seq| insert(seq, 0)).collect());
-    table.checkpoint().unwrap();
+    table.checkpoint(Checkpoint::Passive).unwrap();
     drop(table);
     let mut bytes = fs::read(&path).unwrap();
     let from = 3 * schema::PAGE_BYTES as usize;
