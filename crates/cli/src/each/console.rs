@@ -17,7 +17,7 @@ impl Console {
         let wants_bar = !is_quiet && io::stderr().is_terminal();
         let bar = wants_bar.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-            let template = "{wide_bar} {pos}/{len} {msg}";
+            let template = "{bar:32} {pos}/{len} {msg}";
             bar.set_style(
                 ProgressStyle::with_template(template)
                     .unwrap_or_else(|_| ProgressStyle::default_bar()),
