@@ -13,15 +13,20 @@ use std::time::{Duration, Instant};
 use taskwright_core::{JobId, Json, Life, Place, State, Timestamp, Token, Verdict};
 use taskwright_local::change::{Change, Fixed, Lane, Position, Run, Update, Vital, WorkerFact};
 use taskwright_local::table::{Checkpoint, Fold, Table};
+use taskwright_store::Retention;
 
 const GROUP: u64 = 100;
-const ROWS: usize = 20_000;
+const ROWS: usize = 10_000;
+const LOG_BYTES: u64 = 8 << 20;
+const PRUNED_AT_ONCE: usize = 2_000;
 const LANES: u32 = 8;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let jobs = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
     let directory = tempfile::tempdir()?;
-    lives(&directory.path().join("lives"), jobs)?;
+    let ended = directory.path().join("lives");
+    lives(&ended, jobs)?;
+    prune(&ended, jobs)?;
     let backlog = directory.path().join("backlog");
     fill(&backlog, jobs)?;
     open(&backlog)?;
@@ -36,6 +41,44 @@ fn lives(path: &Path, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
         feed.push([inserted, claimed, completed].map(|change| group(first, change)).into())?;
     }
     feed.finish("lives in one fold", jobs)
+}
+
+/// Lets all ended jobs go, at first while their ids must be remembered, then when that is over.
+fn prune(path: &Path, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let mut table = Table::open(path, 1)?;
+    let (none, nothing) = (Default::default(), Retention { count: 0, ..Retention::default() });
+    let half = Retention { count: jobs / 2, ..nothing };
+    let window = taskwright_core::limits::ID_WINDOW;
+    for (what, now, retention) in [
+        ("prune, ids remembered", at(jobs), half),
+        ("prune, ids forgotten", at(jobs).plus(window), nothing),
+    ] {
+        let mut pruning = Spent::default();
+        let mut pruned = 0;
+        loop {
+            let done = pruning.on(|| {
+                let done = table.prune(now, &retention, PRUNED_AT_ONCE, &none)?;
+                table.give_back(256)?;
+                if table.unwritten_bytes()? > LOG_BYTES {
+                    table.checkpoint(Checkpoint::Passive)?;
+                }
+                Ok::<_, taskwright_store::Error>(done)
+            })??;
+            pruned += done.ids.len();
+            if !done.more {
+                break;
+            }
+        }
+        while table.give_back(256)? {}
+        table.checkpoint(Checkpoint::Whole)?;
+        println!(
+            "{what:<24} {pruned:>9} jobs: {:.2} us a job; longest {:?}; file {} MB",
+            pruning.cpu.as_secs_f64() * 1e6 / pruned as f64,
+            pruning.longest,
+            std::fs::metadata(path)?.len() / 1_000_000,
+        );
+    }
+    Ok(())
 }
 
 fn fill(path: &Path, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
@@ -151,7 +194,7 @@ impl Feed {
 
     fn apply(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         self.applying.on(|| self.table.apply(&mut self.fold))??;
-        if self.table.unwritten_bytes()? > 24 << 20 {
+        if self.table.unwritten_bytes()? > LOG_BYTES {
             black_box(self.checkpoints.on(|| self.table.checkpoint(Checkpoint::Passive))??);
         }
         Ok(())
