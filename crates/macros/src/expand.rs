@@ -128,9 +128,11 @@ fn call(function: &Function) -> TokenStream {
 fn task(function: &Function, options: &Options) -> TokenStream {
     let ident = &function.item.sig.ident;
     let name = task_name(function, options);
+    let queue = options.queue.as_ref().map(|queue| quote!(const QUEUE: &'static str = #queue;));
     quote! {
         impl ::taskwright::Task for #ident {
             const NAME: &'static str = #name;
+            #queue
         }
     }
 }

@@ -25,8 +25,8 @@ use crate::worker::Worker;
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// How long calls are tried again while the store or server is away.
 pub(crate) const AWAY_MAX: Duration = Duration::from_secs(60);
-/// How often [`Taskwright::join`] looks.
-const JOIN_LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How soon [`Taskwright::join`] looks again at first, and at most.
+const JOIN_LOOK_EVERY: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(200)];
 
 /// A connection to a store or a server, in one namespace. Clones are cheap and share it.
 #[derive(Clone)]
@@ -226,8 +226,10 @@ impl Taskwright {
     /// Waits until every job of a queue has ended. It waits as long as that takes, for scheduled
     /// jobs too: put a timeout around it where that could be for ever.
     pub async fn join(&self, queue: &str) -> Result<()> {
+        let [mut pause, longest] = JOIN_LOOK_EVERY;
         while !self.is_empty(queue).await? {
-            tokio::time::sleep(JOIN_LOOK_EVERY).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
         }
         Ok(())
     }

@@ -21,6 +21,8 @@ use crate::job::Job;
 pub trait Task: Handler {
     /// The name that jobs call it by.
     const NAME: &'static str;
+    /// The queue that its jobs wait in where they name none.
+    const QUEUE: &'static str = "default";
 }
 
 /// What a task gives back when it succeeds.

@@ -71,7 +71,8 @@ async fn options_of_the_task_hold_for_its_jobs() {
         assert_eq!(job.timeout_ms, Some(600_000));
         assert_eq!(job.args.unwrap().as_str(), r#"{"words":["a","b"],"separator":null}"#);
 
-        let worker = app.worker().serve(join).queues(["texts"]).start().unwrap();
+        // Where no queue is named, the worker serves those of its tasks.
+        let worker = app.worker().serve(join).start().unwrap();
         assert_eq!(handle.result().await.unwrap(), "a b");
         worker.stop().await.unwrap();
     })

@@ -50,6 +50,8 @@ pub struct Worker {
     app: Taskwright,
     handlers: HashMap<Name, Arc<dyn Handler>>,
     queues: Vec<Name>,
+    /// The queues of the tasks, for where none are named.
+    homes: Vec<Name>,
     slots: usize,
     name: String,
     labels: Vec<Arc<str>>,
@@ -89,6 +91,7 @@ impl Worker {
             app,
             handlers: HashMap::new(),
             queues: Vec::new(),
+            homes: Vec::new(),
             slots: SLOTS_DEFAULT,
             name: format!("pid:{}", std::process::id()),
             labels: Vec::new(),
@@ -108,13 +111,24 @@ impl Worker {
 
     /// Serves a task: pass the name of a function with `#[task]` above it.
     pub fn serve<T: Task>(self, task: T) -> Self {
-        self.handler(T::NAME, task)
+        self.handler_of(T::NAME, T::QUEUE, task)
     }
 
     /// Serves the task with this name by a handler made by hand.
-    pub fn handler(mut self, task: &str, handler: impl Handler) -> Self {
-        match named(task, "serve the task") {
-            Ok(name) => {
+    pub fn handler(self, task: &str, handler: impl Handler) -> Self {
+        self.handler_of(task, Name::default_name().as_str(), handler)
+    }
+
+    fn handler_of(mut self, task: &str, queue: &str, handler: impl Handler) -> Self {
+        let names = named(task, "serve the task").and_then(|task| {
+            let queue = named(queue, "serve the queue")?;
+            Ok((task, queue))
+        });
+        match names {
+            Ok((name, queue)) => {
+                if !self.homes.contains(&queue) {
+                    self.homes.push(queue);
+                }
                 if self.handlers.insert(name, Arc::new(handler)).is_some() {
                     return self.faulty(format!("cannot serve the task {task} twice; remove one"));
                 }
@@ -124,7 +138,8 @@ impl Worker {
         }
     }
 
-    /// The queues to take jobs from; `default` where none are named.
+    /// The queues to take jobs from; where none are named, those that `#[task]` names for the tasks
+    /// it serves, or else `default`.
     pub fn queues<I: IntoIterator<Item: AsRef<str>>>(mut self, queues: I) -> Self {
         for queue in queues {
             match named(queue.as_ref(), "serve the queue") {
@@ -214,9 +229,20 @@ impl Worker {
     }
 
     /// Runs the worker until the process is asked to end (SIGINT or SIGTERM, Ctrl-C), then stops
-    /// it gracefully.
+    /// it gracefully; asked a second time, it gives back at once what runs.
     pub async fn run(self) -> Result<()> {
-        self.run_until(asked_to_end()).await
+        let running = self.start()?;
+        let stopper = running.stopper();
+        let mut ended = std::pin::pin!(running.ended());
+        tokio::select! {
+            ended = &mut ended => return ended,
+            () = asked_to_end() => stopper.stop(),
+        }
+        tokio::select! {
+            ended = &mut ended => return ended,
+            () = asked_to_end() => stopper.stop_now(),
+        }
+        ended.await
     }
 
     /// Runs the worker until `signal` is there, then stops it gracefully.
@@ -249,7 +275,7 @@ impl Worker {
             return invalid(&format!("its name is over {WORKER_NAME_BYTES_MAX} bytes; shorten it"));
         }
         if self.queues.is_empty() {
-            self.queues.push(Name::default_name());
+            self.queues = self.homes;
         }
         let profile = Arc::new(Profile {
             queues: self.queues,

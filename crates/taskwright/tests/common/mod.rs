@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "tests use a part of it, and end where it fails")]
 
+pub mod handlers;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,7 +24,7 @@ struct Place {
 
 /// Runs a test on each store, and on one that another process has open.
 pub async fn on_each_store<F: Future<Output = ()>>(test: impl Fn(Taskwright) -> F) {
-    for place in [memory().await, file().await, socket().await] {
+    for place in [in_memory().await, file().await, socket().await] {
         bounded(test(place.app.clone())).await;
         place.app.close().await.unwrap();
         if let Some(host) = place.host {
@@ -32,7 +34,7 @@ pub async fn on_each_store<F: Future<Output = ()>>(test: impl Fn(Taskwright) -> 
     }
 }
 
-async fn memory() -> Place {
+async fn in_memory() -> Place {
     let app = Taskwright::connect("memory:").await.unwrap();
     Place { app, host: None, directory: None }
 }
