@@ -120,7 +120,8 @@ impl Table {
         let more = row::more(&self.connection, row, &vital)?;
         let args_len: i64 = row.get(BEHIND + 1).map_err(failed(LOAD))?;
         let life = &vital.life;
-        let has_attempts = life.attempt > 1 || life.failures + life.losses + life.released + life.snoozed > 0;
+        let has_attempts =
+            life.attempt > 1 || life.failures + life.losses + life.released + life.snoozed > 0;
         Ok(LiveJob { fixed, args_len: args_len.cast_unsigned(), vital, more, has_attempts })
     }
 
