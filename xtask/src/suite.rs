@@ -10,7 +10,7 @@ mod skips;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use self::runner::{Runner, Targets};
 use crate::tidy;
@@ -146,7 +146,16 @@ pub fn run(root: &Path, wishes: &Wishes) -> Result<bool> {
             rows.push((suite, tally, start.elapsed()));
         }
     }
-    Ok(summary(&rows, wishes.strict))
+    let is_well = summary(&rows, wishes.strict);
+    let has_run = rows.iter().any(|(_, tally, _)| tally.passed + tally.failed > 0);
+    if let (Some(filter), false) = (&wishes.filter, has_run) {
+        let names: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
+        bail!(
+            "no test has {filter:?} in its name, and no suite is called so: {}",
+            names.join(", ")
+        );
+    }
+    Ok(is_well)
 }
 
 fn perform(suite: &Suite, runner: &Runner, wishes: &Wishes, filter: Option<&str>) -> Result<Tally> {
@@ -187,3 +196,7 @@ fn summary(rows: &[(&Suite, Tally, Duration)], strict: bool) -> bool {
     println!("\n{passed} passed, {failed} failed, {} skipped", skipped.len());
     *failed == 0 && (skipped.is_empty() || !strict)
 }
+
+#[cfg(test)]
+#[path = "tests/suite.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use crate::tree::Tree;
 
 /// `cargo fmt --check`.
 pub fn format(tree: &Tree) -> Result<Vec<Finding>> {
-    let fine = cargo(&tree.root, &["fmt", "--all", "--check"])?;
+    let fine = cargo(&tree.root, &["fmt", "--all", "--check", "--", "-l"])?;
     Ok(finding_unless(fine, "`cargo fmt --check` would change files", "cargo xtask tidy --fix"))
 }
 

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use anyhow::Result;
+use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 
 use crate::finding::Finding;
@@ -96,7 +97,7 @@ fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_string).collect()
 }
 
-/// The names of all functions in test code.
+/// The names of all functions in test code, and all that macros make functions of.
 #[derive(Default)]
 struct Tests {
     names: HashSet<String>,
@@ -106,6 +107,24 @@ impl<'ast> Visit<'ast> for Tests {
     fn visit_signature(&mut self, signature: &'ast syn::Signature) {
         self.names.insert(signature.ident.to_string());
         visit::visit_signature(self, signature);
+    }
+
+    fn visit_item_macro(&mut self, call: &'ast syn::ItemMacro) {
+        self.add_words(call.mac.tokens.clone());
+    }
+}
+
+impl Tests {
+    fn add_words(&mut self, tokens: TokenStream) {
+        for token in tokens {
+            match token {
+                TokenTree::Ident(word) => {
+                    self.names.insert(word.to_string());
+                }
+                TokenTree::Group(group) => self.add_words(group.stream()),
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+            }
+        }
     }
 }
 

@@ -20,8 +20,9 @@ fn what_is_not_promised_needs_no_test() {
 }
 
 #[test]
-fn only_functions_of_test_code_count() {
+fn functions_count_and_what_macros_make_functions_of() {
     let mut tests = Tests::default();
-    tests.visit_file(&syn::parse_str("mod inner { fn a_case() {} }").unwrap());
-    assert_eq!(tests.names, HashSet::from(["a_case".to_string()]));
+    tests
+        .visit_file(&syn::parse_str("mod inner { fn a_case() {} } cases! { another: 1 }").unwrap());
+    assert_eq!(tests.names, ["a_case", "another"].map(str::to_string).into());
 }
