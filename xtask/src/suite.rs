@@ -99,16 +99,16 @@ const SUITES: [Suite; 6] = [
         name: "simulation",
         about: "ledger, journal and table under seeded faults",
         work: Work::Tests {
-            targets: Targets::Named(&["simulation"]),
+            targets: Targets::Like(&["simulation"]),
             settings: &[Setting { name: "TASKWRIGHT_SEEDS", value: "10000", quick: "500" }],
         },
         minutes_max: 15,
     },
     Suite {
         name: "crashes",
-        about: "servers and workers killed at random moments",
+        about: "processes and disks that end at any moment",
         work: Work::Tests {
-            targets: Targets::Named(&["crashes"]),
+            targets: Targets::Like(&["crash", "kill"]),
             settings: &[Setting { name: "TASKWRIGHT_ROUNDS", value: "100", quick: "10" }],
         },
         minutes_max: 15,

@@ -15,14 +15,26 @@ use crate::tree::files_under;
 
 /// Which test targets a suite runs.
 pub enum Targets {
-    /// The integration tests of these names.
-    Named(&'static [&'static str]),
+    /// The integration tests whose names contain one of these.
+    Like(&'static [&'static str]),
     /// All that no other suite names, unit tests among them.
     Others,
 }
 
-/// Integration tests that are suites of their own.
-const APART: [&str; 2] = ["simulation", "crashes"];
+impl Targets {
+    /// The integration tests among `existing` that belong to these targets.
+    fn among<'a>(&self, existing: &'a [String]) -> Vec<&'a str> {
+        let is_like = |name: &str, words: &[&str]| words.iter().any(|word| name.contains(word));
+        let belongs = |name: &&str| match self {
+            Targets::Like(words) => is_like(name, words),
+            Targets::Others => !is_like(name, &APART),
+        };
+        existing.iter().map(String::as_str).filter(belongs).collect()
+    }
+}
+
+/// What the names of integration tests contain that are suites of their own.
+const APART: [&str; 3] = ["simulation", "crash", "kill"];
 
 /// What runs tests here.
 pub struct Runner {
@@ -57,16 +69,9 @@ impl Runner {
         limit: Duration,
     ) -> Result<Tally> {
         let existing = integration_tests(&files_under(&self.root)?);
-        let chosen: Vec<&str> = match targets {
-            Targets::Named(names) => {
-                existing.iter().map(String::as_str).filter(|name| names.contains(name)).collect()
-            }
-            Targets::Others => {
-                existing.iter().map(String::as_str).filter(|name| !APART.contains(name)).collect()
-            }
-        };
-        if let (Targets::Named(names), true) = (targets, chosen.is_empty()) {
-            return Ok(Tally::skip(format!("{}: no such tests yet", names.join(", "))));
+        let chosen = targets.among(&existing);
+        if chosen.is_empty() {
+            return Ok(Tally::skip("there are no such tests"));
         }
         let mut command = if self.has_nextest {
             nextest(targets, &existing)
@@ -93,13 +98,13 @@ impl Runner {
 fn nextest(targets: &Targets, existing: &[String]) -> Command {
     let mut command = Command::new("cargo");
     command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "pass"]);
-    let any_of = |names: &[&str]| {
-        let there = names.iter().filter(|name| existing.iter().any(|other| other == *name));
-        there.map(|name| format!("binary(={name})")).collect::<Vec<_>>().join(" | ")
+    let any_of = |names: Vec<&str>| {
+        let sets: Vec<_> = names.iter().map(|name| format!("binary(={name})")).collect();
+        sets.join(" | ")
     };
     let expression = match targets {
-        Targets::Named(names) => any_of(names),
-        Targets::Others => match any_of(&APART) {
+        Targets::Like(_) => any_of(targets.among(existing)),
+        Targets::Others => match any_of(Targets::Like(&APART).among(existing)) {
             none if none.is_empty() => "all()".to_string(),
             apart => format!("not ({apart})"),
         },

@@ -20,13 +20,16 @@ fn suites_apart_are_left_out_of_the_others() {
         let command = nextest(&Targets::Others, &existing);
         command.get_args().last().unwrap().to_string_lossy().into_owned()
     };
-    assert_eq!(expression(&["other", "simulation"]), "not (binary(=simulation))");
+    assert_eq!(
+        expression(&["kill", "other", "simulation"]),
+        "not (binary(=kill) | binary(=simulation))"
+    );
     assert_eq!(expression(&["other"]), "all()");
 }
 
 #[test]
 fn without_nextest_targets_are_named() {
-    let command = cargo_test(&Targets::Named(&["simulation"]), &["simulation"]);
+    let command = cargo_test(&Targets::Like(&["simulation"]), &["simulation"]);
     let arguments: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
     assert_eq!(arguments, ["test", "--workspace", "--no-fail-fast", "--test", "simulation"]);
 }
