@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use taskwright_core::Name;
 
 use crate::commands::{
-    cancel, claim, delete, doctor, each, enqueue, job, jobs, pause, peek, queues, redrive, report,
-    resume, serve, size, worker, workers,
+    bench, cancel, claim, delete, doctor, each, enqueue, job, jobs, pause, peek, queues, redrive,
+    report, resume, serve, size, worker, workers,
 };
 
 /// Durable jobs: enqueue them, run them, get results; nothing is lost when anything is killed.
@@ -56,6 +56,8 @@ pub struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Measure scheduling, execution, latency and error handling, beside their floors
+    Bench(bench::Arguments),
     /// Run a command for each input: a durable, resumable `xargs -P`
     Each(each::Arguments),
     /// Serve a store over HTTP

@@ -45,6 +45,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
     let Arguments { global, command } = arguments;
     match command {
+        Command::Bench(arguments) => commands::bench::run(&global, arguments).await,
         Command::Each(arguments) => commands::each::run(&global, arguments).await,
         Command::Serve(arguments) => commands::serve::run(&global, arguments).await,
         Command::Worker(arguments) => commands::worker::run(&global, arguments).await,

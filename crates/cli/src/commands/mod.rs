@@ -1,5 +1,6 @@
 //! The commands, one file each: what they take, what they do, what they print.
 
+pub mod bench;
 pub mod cancel;
 pub mod claim;
 pub mod delete;

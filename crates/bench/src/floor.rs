@@ -1,0 +1,191 @@
+//! The floor of the file store: a bare log with the same file handling and no queue.
+//!
+//! Callers hand bytes to one thread, which writes what has gathered and syncs it once, into
+//! segments that were zero-filled before and are used again. A life of a job is 200 bytes of args
+//! and three times 32 bytes, in three calls.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use taskwright_engine::{Error, ErrorCode, Result};
+use taskwright_local::disk::{Disk, DiskFile, FileDisk};
+use tokio::sync::oneshot;
+
+use crate::measure::{Latencies, Tally, Window};
+
+/// Bytes of an enqueue, of a claim and of a completion.
+pub const LIFE_BYTES: [usize; 3] = [200 + 32, 32, 32];
+const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+const SEGMENTS: usize = 4;
+const BLOCK: usize = 64;
+
+/// A bare log and the thread that writes it.
+pub struct BareLog {
+    inbox: Arc<Inbox>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<(usize, oneshot::Sender<()>)>,
+    is_closed: bool,
+}
+
+impl BareLog {
+    /// A log in a directory of its own.
+    pub fn create(directory: &Path) -> Result<Self> {
+        let failed = |error: std::io::Error| {
+            let message = format!("cannot make the bare log in {}: {error}", directory.display());
+            Error::new(ErrorCode::Unusable, message)
+        };
+        let disk = FileDisk::new(directory).map_err(failed)?;
+        let segments: Vec<Box<dyn DiskFile>> = (0..SEGMENTS)
+            .map(|number| disk.create(&format!("segment-{number}"), SEGMENT_BYTES))
+            .collect::<std::io::Result<_>>()
+            .map_err(failed)?;
+        disk.sync_names().map_err(failed)?;
+        let inbox = Arc::new(Inbox::default());
+        let served = Arc::clone(&inbox);
+        let thread = std::thread::Builder::new()
+            .name("bare-log".to_owned())
+            .spawn(move || serve(&served, segments))
+            .map_err(failed)?;
+        Ok(BareLog { inbox, thread: Some(thread) })
+    }
+
+    /// Writes `bytes` and returns when they are synced.
+    async fn append(&self, bytes: usize) {
+        let (done, synced) = oneshot::channel();
+        {
+            let mut state = self.inbox.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.waiting.push((bytes, done));
+        }
+        self.inbox.arrived.notify_one();
+        let _ = synced.await;
+    }
+
+    /// Lives of jobs: `callers` at once, `batch` jobs a call.
+    pub async fn lives(self: &Arc<Self>, callers: usize, batch: usize, length: Duration) -> Tally {
+        self.calls(callers, batch, &LIFE_BYTES, length).await
+    }
+
+    /// Enqueues only.
+    pub async fn enqueues(
+        self: &Arc<Self>,
+        callers: usize,
+        batch: usize,
+        length: Duration,
+    ) -> Tally {
+        self.calls(callers, batch, &LIFE_BYTES[..1], length).await
+    }
+
+    async fn calls(
+        self: &Arc<Self>,
+        callers: usize,
+        batch: usize,
+        sizes: &'static [usize],
+        length: Duration,
+    ) -> Tally {
+        let window = Window::new(length);
+        let tasks: Vec<_> = (0..callers)
+            .map(|_| {
+                let log = Arc::clone(self);
+                tokio::spawn(async move {
+                    let mut tally = Tally::default();
+                    while !window.is_over() {
+                        for size in sizes {
+                            let began = Instant::now();
+                            log.append(size * batch).await;
+                            tally.latencies.note(began);
+                        }
+                        tally.jobs += batch as u64;
+                    }
+                    tally.elapsed = window.began.elapsed();
+                    tally
+                })
+            })
+            .collect();
+        let mut total = Tally::default();
+        for task in tasks {
+            if let Ok(tally) = task.await {
+                total.join(tally);
+            }
+        }
+        total
+    }
+
+    /// Enqueues of one blocking caller, each with a write and a sync of its own on its own thread:
+    /// the cost of one fsync per call.
+    pub fn syncs(directory: &Path, length: Duration) -> Result<Tally> {
+        let failed = |error: std::io::Error| {
+            let message = format!("cannot write to {}: {error}", directory.display());
+            Error::new(ErrorCode::Unusable, message)
+        };
+        let disk = FileDisk::new(directory).map_err(failed)?;
+        let mut file = disk.create("single", SEGMENT_BYTES).map_err(failed)?;
+        let bytes = vec![0x5a; LIFE_BYTES[0].next_multiple_of(BLOCK)];
+        let window = Window::new(length);
+        let mut tally = Tally { jobs: 0, elapsed: Duration::ZERO, latencies: Latencies::default() };
+        let mut offset = 0;
+        while !window.is_over() {
+            if offset + bytes.len() as u64 > SEGMENT_BYTES {
+                offset = 0;
+            }
+            let began = Instant::now();
+            file.write_at(offset, &bytes).map_err(failed)?;
+            file.sync().map_err(failed)?;
+            tally.latencies.note(began);
+            tally.jobs += 1;
+            offset += bytes.len() as u64;
+        }
+        tally.elapsed = window.began.elapsed();
+        Ok(tally)
+    }
+}
+
+impl Drop for BareLog {
+    fn drop(&mut self) {
+        self.inbox.state.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
+        self.inbox.arrived.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(inbox: &Inbox, mut segments: Vec<Box<dyn DiskFile>>) {
+    let mut buffer = Vec::new();
+    let (mut current, mut offset) = (0, 0);
+    loop {
+        let waiting = {
+            let mut state = inbox.state.lock().unwrap_or_else(PoisonError::into_inner);
+            while state.waiting.is_empty() && !state.is_closed {
+                state = inbox.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.waiting.is_empty() {
+                return;
+            }
+            std::mem::take(&mut state.waiting)
+        };
+        let bytes: usize = waiting.iter().map(|(bytes, _)| bytes).sum();
+        buffer.resize(bytes.next_multiple_of(BLOCK), 0x5a);
+        if offset + buffer.len() as u64 > SEGMENT_BYTES {
+            (current, offset) = ((current + 1) % segments.len(), 0);
+        }
+        let file = &mut segments[current];
+        if file.write_at(offset, &buffer).and_then(|()| file.sync()).is_err() {
+            return;
+        }
+        offset += buffer.len() as u64;
+        for (_, done) in waiting {
+            let _ = done.send(());
+        }
+    }
+}
