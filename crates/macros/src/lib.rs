@@ -8,7 +8,7 @@ use proc_macro::TokenStream;
 
 /// Makes a task of a function.
 ///
-/// ```ignore
+/// ```text
 /// #[task(queue = "mail", max_attempts = 5, timeout = "10m")]
 /// async fn send(ctx: &Context, to: String, text: String) -> anyhow::Result<()> { … }
 ///
