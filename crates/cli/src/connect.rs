@@ -64,7 +64,10 @@ async fn connect_to_server(global: &Global, server: &str) -> Result<Taskwright> 
     if let Some(token) = token(global) {
         options = options.token(&token);
     }
-    Ok(options.connect(server).await?)
+    let app = options.connect(server).await?;
+    // Calls are tried again for a minute; a server that is not there should be told of at once.
+    app.api().describe().await?;
+    Ok(app)
 }
 
 /// The token of the environment, else that of the store in the usual place.

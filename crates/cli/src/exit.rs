@@ -37,11 +37,20 @@ pub fn fail(error: &anyhow::Error) -> Exit {
         return Exit::Done;
     }
     // Where stderr is gone there is nobody to tell.
-    let _ = writeln!(io::stderr(), "taskwright: {error:#}");
+    let _ = writeln!(io::stderr(), "taskwright: {error:#}{}", advice(error));
     Exit::Failed
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+/// What only users of the command line can do about it.
+fn advice(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref::<taskwright::Error>().map(|error| error.code) {
+        Some(taskwright::ErrorCode::Denied) => "; here, TASKWRIGHT_TOKEN holds it",
+        _ => "",
+    }
+}
+
+/// Whether nobody reads our output any more.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())

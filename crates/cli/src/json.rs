@@ -48,13 +48,13 @@ pub struct JobLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorLine<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    progress: Option<&'a RawValue>,
+    progress: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<&'a RawValue>,
+    checkpoint: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    args: Option<&'a RawValue>,
+    args: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<&'a RawValue>,
+    result: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -146,9 +146,11 @@ impl<'a> From<&'a AttemptRecord> for AttemptLine<'a> {
     }
 }
 
-/// JSON that is carried along unread.
-pub fn raw(json: Option<&Json>) -> Option<&RawValue> {
-    json.and_then(|json| serde_json::from_str(json.as_str()).ok())
+/// JSON that is carried along unread, in one line.
+pub fn raw(json: Option<&Json>) -> Option<Box<RawValue>> {
+    // In JSON a line can end between tokens only, never inside a string.
+    let line = json?.as_str().replace(['\n', '\r'], " ");
+    RawValue::from_string(line).ok()
 }
 
 /// A queue and the numbers of its jobs.

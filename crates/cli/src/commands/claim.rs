@@ -50,9 +50,9 @@ struct ClaimedLine<'a> {
     task: &'a str,
     queue: &'a str,
     attempt: u32,
-    args: Option<&'a RawValue>,
+    args: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<&'a RawValue>,
+    checkpoint: Option<Box<RawValue>>,
 }
 
 /// Claims.

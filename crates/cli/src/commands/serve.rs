@@ -52,8 +52,9 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
     options.host_names = arguments.host_names;
     options.allow_plaintext = arguments.allow_plaintext;
     let server = Server::bind(Arc::clone(app.api()), options).await?;
+    let asked_to_end = asked_to_end()?;
     announce(global, &server, &credential, &data)?;
-    server.run(asked_to_end()?).await;
+    server.run(asked_to_end).await;
     app.close().await?;
     eprintln!("Stopped.");
     Ok(Exit::Done)

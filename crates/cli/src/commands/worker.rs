@@ -119,7 +119,7 @@ async fn until_stopped(
             _ = signals.next() => {
                 asked += 1;
                 if asked == 1 {
-                    let grace = format_duration(grace);
+                    let grace = show::format_whole(grace);
                     eprintln!("Stopping; running jobs have {grace}, once more gives them back at once.");
                     stopper.stop();
                 } else {

@@ -80,8 +80,18 @@ impl Output {
 
     /// As the result of a job; `None` where that would be too long.
     pub fn to_json(&self) -> Option<Json> {
+        self.written().or_else(|| self.in_base64().written())
+    }
+
+    fn written(&self) -> Option<Json> {
         let text = serde_json::to_string(self).ok()?;
         (text.len() <= PAYLOAD_BYTES_MAX).then(|| Json::from_trusted(text))
+    }
+
+    /// The same without text, whose control characters take six bytes each in JSON.
+    fn in_base64(&self) -> Output {
+        let Some(text) = &self.output else { return self.clone() };
+        Output { output: None, output_base64: Some(STANDARD.encode(text)), ..self.clone() }
     }
 
     /// What the command printed.

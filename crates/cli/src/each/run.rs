@@ -23,7 +23,7 @@ use super::roster::Roster;
 use super::source::Source;
 use super::summary::Summary;
 use crate::connect;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::show;
 use crate::signals::Signals;
 use crate::subprocess::{Slots, Template};
@@ -243,6 +243,8 @@ impl Life {
             End::Asked(signal) => Ok(Exit::Signal(signal)),
             End::WorkerEnded(Err(error)) => Err(error.into()),
             End::WorkerEnded(Ok(())) => Ok(Exit::Failed),
+            // Its reader has seen enough, but not everything was done.
+            End::Broken(error) if exit::is_broken_pipe(&error) => Ok(Exit::Failed),
             End::Broken(error) => Err(error),
         }
     }
