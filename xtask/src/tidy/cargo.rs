@@ -16,7 +16,16 @@ pub fn format(tree: &Tree) -> Result<Vec<Finding>> {
 
 /// `cargo clippy` over everything, warnings denied.
 pub fn clippy(tree: &Tree) -> Result<Vec<Finding>> {
-    let arguments = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+    let arguments = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--keep-going",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ];
     let fine = cargo(&tree.root, &arguments)?;
     Ok(finding_unless(fine, "clippy complains (above)", "cargo xtask tidy --fix, or by hand"))
 }
