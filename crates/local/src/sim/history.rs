@@ -5,16 +5,14 @@ use std::time::Duration;
 use taskwright_core::limits::{LEASE, SERVED_PER_SWEEP_MAX};
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{
-    Job, JobId, Json, Name, NewJob, Place, Rank, State, StateName, Timestamp, Token, Verdict,
-    WorkerId,
+    JobId, Json, Name, NewJob, Rank, StateName, Timestamp, Token, Verdict, WorkerId,
 };
-use taskwright_store::{
-    ClaimedJob, Controlled, HeartbeatReply, Inserted, QueueCounts, Reported, Swept,
-};
+use taskwright_store::{ClaimedJob, Controlled, HeartbeatReply, Inserted, Reported, Swept};
 
 /// In what the store contradicts itself or its promises.
 pub type Broken = String;
 
+/// Tells what is broken unless something holds.
 macro_rules! ensure {
     ($truth:expr, $($message:tt)*) => {
         if !$truth {
@@ -22,6 +20,8 @@ macro_rules! ensure {
         }
     };
 }
+
+pub(super) use ensure;
 
 /// A job as its clients know it.
 pub struct Known {
@@ -32,12 +32,12 @@ pub struct Known {
     /// Whether a request that got no answer may have ended its attempt.
     pub is_shaky: bool,
     /// The same of a redrive.
-    may_be_redriven: bool,
+    pub(super) may_be_redriven: bool,
     /// The last state that it was told to have ended in.
-    ended_as: Option<StateName>,
+    pub(super) ended_as: Option<StateName>,
     /// The result that was accepted.
-    result: Option<Json>,
-    attempt: u32,
+    pub(super) result: Option<Json>,
+    pub(super) attempt: u32,
     /// Tokens whose attempts are over.
     over: Vec<Token>,
     /// What was reported, whether it was answered or not.
@@ -96,8 +96,8 @@ pub struct History {
     served: Duration,
     swept_at: Timestamp,
     /// Everything due by then must be ready.
-    promoted: Timestamp,
-    last_seq: u64,
+    pub(super) promoted: Timestamp,
+    pub(super) last_seq: u64,
 }
 
 impl Known {
@@ -121,7 +121,7 @@ impl Known {
         self.over.iter().copied().chain(self.holder.map(|holder| holder.token)).collect()
     }
 
-    fn end_attempt(&mut self) {
+    pub(super) fn end_attempt(&mut self) {
         self.over.extend(self.holder.take().map(|holder| holder.token));
     }
 
@@ -470,70 +470,4 @@ impl History {
         let is_there = |known: &Known| matches!(known.insert, Insertion::Yes(_));
         self.jobs.iter().position(|known| is_there(known) && known.ended_as.is_none())
     }
-
-    /// Compares a job with what the store has of it, and believes the store where nobody knows.
-    pub fn audit(&mut self, index: usize, found: Option<&Job>) -> Result<(), Broken> {
-        let insert = self.jobs[index].insert;
-        let Some(job) = found else {
-            let is_lost = matches!(insert, Insertion::Yes(_));
-            ensure!(!is_lost, "job {index} was acknowledged ({insert:?}) and is lost");
-            self.jobs[index].insert = Insertion::No;
-            return Ok(());
-        };
-        match insert {
-            Insertion::Yes(seq) => ensure!(job.seq == seq, "job {index} has seq {}", job.seq),
-            Insertion::Perhaps => {
-                self.last_seq = self.last_seq.max(job.seq);
-                self.jobs[index].insert = Insertion::Yes(job.seq);
-            }
-            Insertion::No => return Err(format!("job {index} was refused and is there")),
-        }
-        let workers = &self.workers;
-        let known = &mut self.jobs[index];
-        let state = job.life.state;
-        let is_certain = !known.is_shaky;
-        let ended = known.ended_as.filter(|_| !known.may_be_redriven);
-        let is_kept = ended.is_none_or(|ended| ended == state.name());
-        ensure!(is_kept, "job {index} ended as {ended:?} and is {state:?}");
-        if ended == Some(StateName::Completed) {
-            ensure!(job.result == known.result, "job {index} has another result");
-        }
-        if let Some(holder) = known.holder.filter(|_| is_certain) {
-            let is_held = state == State::Running(holder.token);
-            ensure!(is_held, "job {index} is {state:?} while {} runs it", holder.token);
-        }
-        ensure!(job.life.attempt >= known.attempt, "job {index} counts attempts backwards");
-        if let State::Available(Place::Until(at)) = state {
-            ensure!(at > self.promoted, "job {index} was due at {at} and is not ready");
-        }
-        (known.is_shaky, known.may_be_redriven) = (false, false);
-        known.attempt = job.life.attempt;
-        known.ended_as = state.is_final().then(|| state.name());
-        known.result = job.result.clone();
-        match state {
-            State::Running(token) if known.holder.is_some_and(|holder| holder.token == token) => {}
-            State::Running(token) => {
-                known.end_attempt();
-                let worker = workers.iter().position(|worker| Some(worker.id) == job.worker);
-                let worker = worker.ok_or_else(|| format!("nobody runs job {index}"))?;
-                known.holder = Some(Holder { worker, token, claim: None });
-            }
-            _ => known.end_attempt(),
-        }
-        Ok(())
-    }
-}
-
-/// Compares what a queue counts with the jobs that it has.
-pub fn recount(counts: &QueueCounts, jobs: &[Job]) -> Result<(), Broken> {
-    let of_queue = || jobs.iter().filter(|job| job.queue == counts.queue);
-    for state in StateName::ALL {
-        let there = of_queue().filter(|job| job.state().name() == state).count() as u64;
-        let counted = counts.of(state);
-        ensure!(there == counted, "{} counts {counted} {state}, not {there}", counts.queue);
-    }
-    let is_ready = |job: &&Job| matches!(job.state(), State::Available(Place::Ready(_)));
-    let ready = of_queue().filter(is_ready).count() as u64;
-    ensure!(ready == counts.ready, "{} counts {} ready, not {ready}", counts.queue, counts.ready);
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! What tests and the simulator put in place of the world: chance, a disk that can crash, samples,
 //! and a whole store on a machine that fails.
 
+mod audit;
 mod disk;
 mod history;
 mod random;

@@ -12,7 +12,8 @@ use taskwright_store::{
 };
 use tokio::sync::oneshot;
 
-use super::history::{Broken, Commanded, History, Known, recount};
+use super::audit::recount;
+use super::history::{Broken, Commanded, History, Known};
 use super::store::{Bug, Machine, SimStore};
 use super::{Faults, Random};
 use crate::request::Request;
