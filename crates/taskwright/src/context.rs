@@ -212,11 +212,12 @@ impl Context {
         }
     }
 
-    /// Tells the attempt to stop. The first reason stays.
-    pub(crate) fn stop(&self, reason: StopReason) {
-        // A second reason changes nothing.
-        let _ = self.0.stop.set(reason);
+    /// Tells the attempt to stop, and says whether it had not been told before. The first reason
+    /// stays.
+    pub(crate) fn stop(&self, reason: StopReason) -> bool {
+        let is_first = self.0.stop.set(reason).is_ok();
         self.0.stopped.notify_waiters();
+        is_first
     }
 
     /// Says how far the attempt is, in any form that serialises. It is shown with the job after the

@@ -82,9 +82,13 @@ async fn until_ended(
     tokio::select! {
         biased;
         outcome = &mut work => return ended(outcome, context.stop_reason()),
-        () = timed_out => context.stop(StopReason::TimedOut),
+        () = timed_out => {
+            context.stop(StopReason::TimedOut);
+        }
         _ = context.cancelled() => {}
-        () = is_now(&mut limits.stop) => context.stop(StopReason::Stopping),
+        () = is_now(&mut limits.stop) => {
+            context.stop(StopReason::Stopping);
+        }
     }
     let reason = context.stop_reason().cloned().unwrap_or(StopReason::Stopping);
     let grace = limits.grace;

@@ -107,12 +107,11 @@ impl Held {
         }
     }
 
-    /// Tells attempts that they are no longer this worker's.
-    pub(crate) fn lose(&self, lost: &[Key]) {
+    /// Tells attempts that they are no longer this worker's, and counts those that did not know.
+    pub(crate) fn lose(&self, lost: &[Key]) -> usize {
         let inside = self.inside();
-        for holding in lost.iter().filter_map(|key| inside.attempts.get(key)) {
-            holding.context.stop(StopReason::Lost);
-        }
+        let lost = lost.iter().filter_map(|key| inside.attempts.get(key));
+        lost.filter(|holding| holding.context.stop(StopReason::Lost)).count()
     }
 
     /// Tells attempts to stop, as somebody ordered.

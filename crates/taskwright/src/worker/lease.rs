@@ -170,11 +170,11 @@ impl Renewing {
         };
         match self.tenant.app.api().heartbeat(heartbeat).await {
             Ok(reply) => {
-                if !reply.lost.is_empty() {
-                    let jobs = reply.lost.len();
-                    tracing::warn!(worker = %self.tenant.worker, jobs, "jobs were lost: others may run them");
+                let jobs = self.held.lose(&reply.lost);
+                if jobs > 0 {
+                    let worker = self.tenant.worker;
+                    tracing::warn!(%worker, jobs, "jobs were lost: others may run them");
                 }
-                self.held.lose(&reply.lost);
                 self.held.cancel(reply.cancel);
                 Ok(())
             }
