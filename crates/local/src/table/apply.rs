@@ -153,9 +153,10 @@ const INSERT: &str = "INSERT INTO jobs (seq, id, lane, fingerprint, priority, ma
 
 const SET: &str = "UPDATE jobs SET state = ?2, attempt = ?3, due_at = ?4, worker = ?5, \
     started_at = ?6, finished_at = ?7, vital = ?8, error_kind = coalesce(?9, error_kind), \
-    error = coalesce(?10, error), cancel_reason = coalesce(?11, cancel_reason), \
-    progress = coalesce(?12, progress), checkpoint = coalesce(?13, checkpoint), \
-    result = coalesce(?14, result) WHERE seq = ?1";
+    error = coalesce(?10, error), checkpoint = coalesce(?13, checkpoint), \
+    progress = CASE WHEN ?15 THEN ?12 ELSE coalesce(?12, progress) END, \
+    cancel_reason = CASE WHEN ?16 THEN ?11 ELSE coalesce(?11, cancel_reason) END, \
+    result = CASE WHEN ?16 THEN ?14 ELSE coalesce(?14, result) END WHERE seq = ?1";
 
 impl<'a> Jobs<'a> {
     fn new(
@@ -187,7 +188,7 @@ impl<'a> Jobs<'a> {
             return remember(self.connection, &ended).map_err(failed(APPLY));
         }
         self.write_attempts(job.seq, &job.patch.attempts).map_err(failed(APPLY))?;
-        self.insert_row(&job.fixed, vital, &job.patch).map_err(failed(APPLY))?;
+        head.has_long |= self.insert_row(&job.fixed, vital, &job.patch).map_err(failed(APPLY))?;
         let state = vital.life.state.name();
         if state.is_final() {
             let bytes = match (&job.patch.more, job.patch.attempts.is_empty()) {
@@ -199,7 +200,13 @@ impl<'a> Jobs<'a> {
         Ok(())
     }
 
-    fn insert_row(&mut self, fixed: &Fixed, vital: &Vital, patch: &Patch) -> rusqlite::Result<()> {
+    /// Inserts a row; answers whether a text of it is long.
+    fn insert_row(
+        &mut self,
+        fixed: &Fixed,
+        vital: &Vital,
+        patch: &Patch,
+    ) -> rusqlite::Result<bool> {
         let seq = fixed.seq;
         self.scratch.clear();
         codec::encode_vital(vital, self.scratch);
@@ -213,7 +220,8 @@ impl<'a> Jobs<'a> {
         insert.raw_bind_parameter(7, fixed.timeout_ms.map(u64::cast_signed))?;
         insert.raw_bind_parameter(8, fixed.created_at.as_micros())?;
         bind_vital(insert, 9, vital, self.scratch)?;
-        bind_text(self.connection, insert, 16, seq, Long::Args, Some(&fixed.args))?;
+        let mut is_long =
+            bind_text(self.connection, insert, 16, seq, Long::Args, Some(&fixed.args))?;
         let is_full = fixed.extras.is_some() || patch.more.is_some();
         if is_full || self.insert_is_full {
             let extras = fixed.extras.as_ref().map(|extras| {
@@ -222,10 +230,11 @@ impl<'a> Jobs<'a> {
                 &self.scratch[..]
             });
             insert.raw_bind_parameter(17, extras)?;
-            bind_more(self.connection, insert, 18, seq, patch.more.as_deref())?;
+            is_long |= bind_more(self.connection, insert, 18, seq, patch.more.as_deref())?;
             self.insert_is_full = is_full;
         }
-        insert.raw_execute().map(|_| ())
+        insert.raw_execute()?;
+        Ok(is_long)
     }
 
     fn change(&mut self, seq: Seq, patch: &Patch, head: &mut Head) -> Result<()> {
@@ -235,7 +244,7 @@ impl<'a> Jobs<'a> {
             self.write_attempts(seq, &patch.attempts).map_err(failed(APPLY))?;
         }
         if let Some(vital) = &patch.vital {
-            self.update(seq, vital, patch.more.as_deref(), head)?;
+            self.update(seq, vital, patch, head)?;
         }
         if patch.deleted {
             self.remove(seq, head)?;
@@ -243,19 +252,13 @@ impl<'a> Jobs<'a> {
         Ok(())
     }
 
-    fn update(
-        &mut self,
-        seq: Seq,
-        vital: &Vital,
-        more: Option<&More>,
-        head: &mut Head,
-    ) -> Result<()> {
-        if self.set_live(seq, vital, more, head).map_err(failed(APPLY))? {
+    fn update(&mut self, seq: Seq, vital: &Vital, patch: &Patch, head: &mut Head) -> Result<()> {
+        if self.set_live(seq, vital, patch, head).map_err(failed(APPLY))? {
             return Ok(());
         }
         // It had ended before: an operator's redrive, or something of its end is told once more.
         self.reopen(seq, head)?;
-        match self.set_live(seq, vital, more, head).map_err(failed(APPLY))? {
+        match self.set_live(seq, vital, patch, head).map_err(failed(APPLY))? {
             true => Ok(()),
             false => Err(corrupt(format_args!("job number {seq} cannot be changed"))),
         }
@@ -280,7 +283,7 @@ impl<'a> Jobs<'a> {
         &mut self,
         seq: Seq,
         vital: &Vital,
-        more: Option<&More>,
+        patch: &Patch,
         head: &mut Head,
     ) -> rusqlite::Result<bool> {
         let state = vital.life.state.name();
@@ -289,7 +292,9 @@ impl<'a> Jobs<'a> {
         codec::encode_vital(vital, self.scratch);
         statement.raw_bind_parameter(1, seq.cast_signed())?;
         bind_vital(statement, 2, vital, self.scratch)?;
-        bind_more(self.connection, statement, 9, seq, more)?;
+        head.has_long |= bind_more(self.connection, statement, 9, seq, patch.more.as_deref())?;
+        statement.raw_bind_parameter(15, patch.drops_progress)?;
+        statement.raw_bind_parameter(16, patch.drops_end)?;
         if !state.is_final() {
             return Ok(statement.raw_execute()? > 0);
         }
@@ -379,14 +384,14 @@ fn bind_vital(
     statement.raw_bind_parameter(first + 6, encoded)
 }
 
-/// Binds the columns from `error_kind` to `result`.
+/// Binds the columns from `error_kind` to `result`; answers whether one of them is long.
 fn bind_more(
     connection: &Connection,
     statement: &mut Statement<'_>,
     first: usize,
     seq: Seq,
     more: Option<&More>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let error = more.and_then(|more| more.error.as_ref());
     statement.raw_bind_parameter(first, error.map(|error| &*error.kind))?;
     statement.raw_bind_parameter(first + 1, error.map(|error| &*error.message))?;
@@ -396,13 +401,15 @@ fn bind_more(
         (Long::Checkpoint, more.and_then(|more| more.checkpoint.as_ref())),
         (Long::Result, more.and_then(|more| more.result.as_ref())),
     ];
+    let mut is_long = false;
     for ((long, text), parameter) in texts.into_iter().zip(first + 3..) {
-        bind_text(connection, statement, parameter, seq, long, text)?;
+        is_long |= bind_text(connection, statement, parameter, seq, long, text)?;
     }
-    Ok(())
+    Ok(is_long)
 }
 
-/// Binds a text, or its length where it is long and goes into `payload`.
+/// Binds a text, or its length where it is long and goes into `payload`; answers whether it is. A
+/// text that it replaces stays in `payload` until its job goes: nobody looks at it.
 fn bind_text(
     connection: &Connection,
     statement: &mut Statement<'_>,
@@ -410,21 +417,18 @@ fn bind_text(
     seq: Seq,
     long: Long,
     text: Option<&Json>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     match text {
         Some(text) if text.len() > LONG_BYTES => {
             connection
                 .prepare_cached("INSERT OR REPLACE INTO payload VALUES (?1, ?2)")?
                 .execute((long.key(seq), text.as_str()))?;
-            statement.raw_bind_parameter(parameter, text.len() as i64)
+            statement.raw_bind_parameter(parameter, text.len() as i64)?;
+            Ok(true)
         }
         text => {
-            if text.is_some() && long != Long::Args {
-                connection
-                    .prepare_cached("DELETE FROM payload WHERE key = ?1")?
-                    .execute([long.key(seq)])?;
-            }
-            statement.raw_bind_parameter(parameter, text.map(Json::as_str))
+            statement.raw_bind_parameter(parameter, text.map(Json::as_str))?;
+            Ok(false)
         }
     }
 }

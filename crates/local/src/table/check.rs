@@ -136,7 +136,7 @@ impl Look<'_> {
         while let Some(row) = rows.next().map_err(failed(CHECK))? {
             let seq: i64 = row.get(0).map_err(failed(CHECK))?;
             let read = row::vital(row).and_then(|vital| {
-                row::more(self.connection, row, &vital)?;
+                row::more(self.connection, row)?;
                 row::fixed(row, taskwright_core::Json::null())?;
                 Ok(vital)
             });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use taskwright_core::{AttemptRecord, State, Timestamp, limits};
+use taskwright_core::{AttemptRecord, Json, State, Timestamp, limits};
 
 use crate::change::{
     Audit, Change, Fixed, Lane, More, Position, QueueSettings, Seq, Update, Vital, WorkerFact,
@@ -46,6 +46,10 @@ pub(super) struct Patch {
     pub more: Option<Box<More>>,
     /// Attempts that ended, oldest first; `more.attempt` is always moved here.
     pub attempts: Vec<AttemptRecord>,
+    /// What an attempt said of itself earlier is no longer so.
+    pub drops_progress: bool,
+    /// A result and a reason to stop that were there earlier are no longer so.
+    pub drops_end: bool,
     pub deleted: bool,
 }
 
@@ -136,6 +140,7 @@ impl Fold {
         if let Some(more) = update.more {
             patch.merge(more);
         }
+        patch.settle(update.vital.life.state);
     }
 
     fn patch(&mut self, seq: Seq) -> &mut Patch {
@@ -176,6 +181,24 @@ impl Patch {
         replace(&mut known.cancel_reason, cancel_reason);
         replace(&mut known.progress, progress);
         replace(&mut known.checkpoint, checkpoint);
+    }
+
+    /// Drops what has no meaning in a state, as the ledger does: progress is gone with its attempt,
+    /// and a job that is to run again has neither a result nor a reason to stop.
+    fn settle(&mut self, state: State) {
+        let is_over = !matches!(state, State::Running(_));
+        let runs_again = matches!(state, State::Available(_));
+        self.drops_progress |= is_over;
+        self.drops_end |= runs_again;
+        let Some(more) = &mut self.more else { return };
+        if is_over || more.progress.as_ref().is_some_and(Json::is_empty) {
+            self.drops_progress = true;
+            more.progress = None;
+        }
+        if runs_again {
+            more.result = None;
+            more.cancel_reason = None;
+        }
     }
 }
 

@@ -52,7 +52,8 @@ pub struct LiveJob {
 
 pub(super) fn head(connection: &Connection) -> Result<Head> {
     let sql = "SELECT store, epoch, position, high_water, next_seq, ended_jobs, ended_bytes, \
-               dead_jobs, dead_bytes, (SELECT count(*) FROM ended) FROM meta";
+               dead_jobs, dead_bytes, (SELECT count(*) FROM ended), \
+               EXISTS (SELECT 1 FROM payload) FROM meta";
     connection
         .query_row(sql, [], |row| {
             Ok(Head {
@@ -64,6 +65,7 @@ pub(super) fn head(connection: &Connection) -> Result<Head> {
                 ended: Tally { jobs: row.get(5)?, bytes: row.get(6)? },
                 dead: Tally { jobs: row.get(7)?, bytes: row.get(8)? },
                 gone: row.get(9)?,
+                has_long: row.get(10)?,
             })
         })
         .map_err(failed(LOAD))
@@ -117,7 +119,7 @@ impl Table {
     fn live_job(&self, row: &Row<'_>, no_args: &Json) -> Result<LiveJob> {
         let fixed = row::fixed(row, no_args.clone())?;
         let vital = row::vital(row)?;
-        let more = row::more(&self.connection, row, &vital)?;
+        let more = row::more(&self.connection, row)?;
         let args_len: i64 = row.get(BEHIND + 1).map_err(failed(LOAD))?;
         let life = &vital.life;
         let has_attempts =

@@ -6,7 +6,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 use rustc_hash::FxHashMap;
 use taskwright_core::{
-    AttemptRecord, Job, JobError, JobId, Json, Name, State, StateName, Timestamp, Verdict, WorkerId,
+    AttemptRecord, Job, JobError, JobId, Json, Name, StateName, Timestamp, Verdict, WorkerId,
 };
 use taskwright_store::Result;
 
@@ -88,12 +88,12 @@ impl Look<'_> {
         let mut rows = statement.query([seq.cast_signed()]).map_err(failed(LOOK))?;
         let Some(row) = rows.next().map_err(failed(LOOK))? else { return Ok(None) };
         let vital = row::vital(row)?;
-        let more = row::more(self.connection, row, &vital)?.map(|more| *more).unwrap_or_default();
+        let more = row::more(self.connection, row)?.map(|more| *more).unwrap_or_default();
         let args = row::text(self.connection, row, BEHIND, seq, Long::Args)?;
         let result = row::text(self.connection, row, BEHIND + 1, seq, Long::Result)?;
         let fixed = row::fixed(row, args.unwrap_or_else(Json::null))?;
         let worker = vital.run.map(|run| self.worker(run.worker)).transpose()?.flatten();
-        let more = More { result: result_of(&vital, result), ..more };
+        let more = More { result, ..more };
         Ok(Some(Kept { fixed, vital, more, worker }))
     }
 
@@ -154,7 +154,6 @@ impl Look<'_> {
         let job = self.outline(row)?;
         let args = row::text(self.connection, row, BEHIND + 1, seq, Long::Args)?;
         let result = row::text(self.connection, row, BEHIND + 2, seq, Long::Result)?;
-        let result = result.filter(|_| job.life.state == State::Completed);
         Ok(Some(Job { args, result, attempts: self.attempts(seq)?, ..job }))
     }
 
@@ -162,7 +161,7 @@ impl Look<'_> {
     pub(super) fn outline(&mut self, row: &Row<'_>) -> Result<Job> {
         let fixed = row::fixed(row, Json::null())?;
         let vital = row::vital(row)?;
-        let more = row::more(self.connection, row, &vital)?.map(|more| *more).unwrap_or_default();
+        let more = row::more(self.connection, row)?.map(|more| *more).unwrap_or_default();
         let worker = match row.get_ref(BEHIND).map_err(failed(LOOK))? {
             ValueRef::Null => None,
             _ => Some(worker_id(row, BEHIND).map_err(failed(LOOK))?),
@@ -255,11 +254,6 @@ fn known(row: &Row<'_>, is_kept: bool) -> Result<Known> {
         })
     })()
     .map_err(failed(LOOK))
-}
-
-/// A result is the output of a completed job; one that was redriven keeps none.
-fn result_of(vital: &Vital, result: Option<Json>) -> Option<Json> {
-    result.filter(|_| vital.life.state == State::Completed)
 }
 
 fn attempt(row: &Row<'_>, verdict: Verdict) -> rusqlite::Result<AttemptRecord> {

@@ -65,6 +65,8 @@ struct Head {
     dead: Tally,
     /// Ids of deleted jobs that are remembered, about; counted at start.
     gone: i64,
+    /// Whether any text was ever long; looked up at start.
+    has_long: bool,
 }
 
 /// How many ended jobs there are, and about how many bytes of texts they have.

@@ -42,13 +42,11 @@ pub(super) struct Doomed {
     finished_at: Option<Timestamp>,
     bytes: i64,
     has_attempts: bool,
-    has_payload: bool,
 }
 
 /// A job that completed in its first attempt has no ended attempts.
 const DOOMED: &str = "jobs.seq, jobs.id, jobs.lane, jobs.fingerprint, jobs.state, \
-    jobs.finished_at, jobs.attempt > 1 OR jobs.state <> 3, 'integer' IN (typeof(jobs.args), \
-    typeof(jobs.result), typeof(jobs.progress), typeof(jobs.checkpoint))";
+    jobs.finished_at, jobs.attempt > 1 OR jobs.state <> 3";
 
 impl Table {
     /// Deletes up to `limit` jobs that are beyond `retention` at `now`, those that ended first
@@ -221,8 +219,7 @@ impl Doomed {
                 state,
                 finished_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_micros),
                 has_attempts: row.get(6)?,
-                has_payload: row.get(7)?,
-                bytes: row.get(8)?,
+                bytes: row.get(7)?,
             })
         })()
         .map_err(failed(PRUNE))
@@ -249,7 +246,7 @@ impl Doomed {
         if self.has_attempts {
             connection.prepare_cached("DELETE FROM attempts WHERE seq = ?1")?.execute([seq])?;
         }
-        if self.has_payload {
+        if head.has_long {
             let keys = [Long::Args.key(self.seq), Long::Checkpoint.key(self.seq)];
             connection
                 .prepare_cached("DELETE FROM payload WHERE key BETWEEN ?1 AND ?2")?

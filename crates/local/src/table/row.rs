@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
-use taskwright_core::{JobError, JobId, Json, State, Timestamp};
+use taskwright_core::{JobError, JobId, Json, Timestamp};
 use taskwright_store::{Error, ErrorKind, Result};
 
 use super::failure::{corrupt, failed};
@@ -50,20 +50,13 @@ pub(super) fn vital(row: &Row<'_>) -> Result<Vital> {
     codec::decode_vital(bytes).map_err(unreadable)
 }
 
-/// What of a job changes seldom and still holds, but for its result.
-pub(super) fn more(
-    connection: &Connection,
-    row: &Row<'_>,
-    vital: &Vital,
-) -> Result<Option<Box<More>>> {
+/// What of a job changes seldom, but for its result.
+pub(super) fn more(connection: &Connection, row: &Row<'_>) -> Result<Option<Box<More>>> {
     let is_empty = (10..BEHIND).all(|column| matches!(row.get_ref(column), Ok(ValueRef::Null)));
     if is_empty {
         return Ok(None);
     }
     let seq = row.get::<_, i64>(0).map_err(failed(READ))?.cast_unsigned();
-    let state = vital.life.state;
-    let was_cancelled = vital.life.cancel_requested || state == State::Cancelled;
-    let is_running = matches!(state, State::Running(_));
     let checkpoint = text(connection, row, 14, seq, Long::Checkpoint)?;
     let progress = text(connection, row, 13, seq, Long::Progress)?;
     (|| {
@@ -74,9 +67,8 @@ pub(super) fn more(
             attempt: None,
             error: kind.zip(message).map(|(kind, message)| JobError { kind, message }),
             result: None,
-            // These belong to a state that may be over, and a change can only set them anew.
-            cancel_reason: cancel_reason.filter(|_| was_cancelled),
-            progress: progress.filter(|text| is_running && !text.is_empty()),
+            cancel_reason,
+            progress,
             checkpoint,
         })))
     })()

@@ -40,14 +40,21 @@ impl Notes {
             Change::Update(Update { seq, vital, more }) => {
                 let noted = self.jobs.get_mut(seq).unwrap();
                 noted.vital = *vital;
-                let Some(more) = more else { return };
-                noted.attempts.extend(more.attempt.clone());
                 let old = &mut noted.more;
-                old.error = more.error.clone().or(old.error.take());
-                old.result = more.result.clone().or(old.result.take());
-                old.cancel_reason = more.cancel_reason.clone().or(old.cancel_reason.take());
-                old.progress = more.progress.clone().or(old.progress.take());
-                old.checkpoint = more.checkpoint.clone().or(old.checkpoint.take());
+                if let Some(more) = more {
+                    noted.attempts.extend(more.attempt.clone());
+                    old.error = more.error.clone().or(old.error.take());
+                    old.result = more.result.clone().or(old.result.take());
+                    old.cancel_reason = more.cancel_reason.clone().or(old.cancel_reason.take());
+                    old.progress = more.progress.clone().or(old.progress.take());
+                    old.checkpoint = more.checkpoint.clone().or(old.checkpoint.take());
+                }
+                if !matches!(vital.life.state, State::Running(_)) {
+                    old.progress = None;
+                }
+                if matches!(vital.life.state, State::Available(_)) {
+                    (old.result, old.cancel_reason) = (None, None);
+                }
             }
             Change::Delete(seq) => {
                 let noted = self.jobs.remove(seq).unwrap();
@@ -72,8 +79,6 @@ impl Noted {
             _ => ("default", "b", "y"),
         };
         let life = vital.life;
-        let was_cancelled = life.cancel_requested || life.state == State::Cancelled;
-        let is_running = matches!(life.state, State::Running(_));
         let last = attempts.len().saturating_sub(limits::ATTEMPTS_KEPT_LAST);
         let is_kept = |index: usize| index < limits::ATTEMPTS_KEPT_FIRST || index >= last;
         let attempts = attempts.into_iter().enumerate().filter(|(index, _)| is_kept(*index));
@@ -91,12 +96,12 @@ impl Noted {
             started_at: vital.run.map(|run| run.started_at),
             finished_at: vital.finished_at,
             worker: vital.run.map(|run| worker(run.worker)),
-            cancel_reason: more.cancel_reason.filter(|_| was_cancelled),
+            cancel_reason: more.cancel_reason,
             error: more.error,
-            progress: more.progress.filter(|_| is_running),
+            progress: more.progress,
             checkpoint: more.checkpoint,
             args: Some(fixed.args.clone()),
-            result: more.result.filter(|_| life.state == State::Completed),
+            result: more.result,
             extras: fixed.extras.as_deref().cloned().unwrap_or_default(),
             attempts: attempts.map(|(_, attempt)| attempt).collect(),
         }
@@ -218,7 +223,8 @@ fn changes(step: Step, notes: &Notes, next_seq: Seq) -> Option<Change> {
                 finished_at: state.is_final().then(|| at(70)),
             };
             more.attempt = is_attempt.then(|| failed_attempt(attempt - u32::from(is_completed)));
-            Change::Update(Update { seq: noted.fixed.seq, vital, more: Some(more) })
+            let more = (*more != More::default()).then_some(more);
+            Change::Update(Update { seq: noted.fixed.seq, vital, more })
         }
         Step::Delete { chosen: index } => {
             let noted = chosen(index)?;

@@ -1,4 +1,4 @@
-use taskwright_core::{JobId, Json, StateName};
+use taskwright_core::{JobId, Json, State, StateName};
 
 use super::*;
 use crate::table::schema::LONG_BYTES;
