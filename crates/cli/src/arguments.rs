@@ -56,8 +56,6 @@ pub struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Measure scheduling, execution, latency and error handling, beside their floors
-    Bench(bench::Arguments),
     /// Run a command for each input: a durable, resumable `xargs -P`
     Each(each::Arguments),
     /// Serve a store over HTTP
@@ -94,4 +92,6 @@ pub enum Command {
     Report(report::Arguments),
     /// Say what the store is, what it promises and how it is
     Doctor(doctor::Arguments),
+    /// Measure scheduling, execution, latency and error handling, beside their floors
+    Bench(bench::Arguments),
 }

@@ -17,8 +17,8 @@ use crate::subprocess::{self, Template};
 /// Run a command for each input: a durable, resumable `xargs -P`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each input becomes a durable job, so that nothing is done twice and nothing is lost when anything is \
-killed, also by `kill -9`:
+Each input becomes a durable job: whatever is killed, also by `kill -9`, no input is lost, and none
+whose completion was recorded runs again.
   - The same command in the same directory resumes a run that was stopped, takes new inputs too, and
     prints the outputs of all of them. Equal inputs are separate; what was given before is known by
     its text and how often it occurred.
@@ -26,8 +26,8 @@ killed, also by `kill -9`:
   - Once all have completed the run is removed; the same command begins a new one.
 Until then a run is kept in ~/.local/state/taskwright/each (XDG_STATE_HOME), or in --data DIR.
 
-An input fails if the command exits with anything but 0; 65 means: for good, 75: not now, try again \
-in a minute. Outputs of up to 1 MiB (as JSON) are kept until they are printed.
+An input fails if the command exits with anything but 0 (65: for good; 75: not now, try again in a
+minute). An output may have 1 MiB, as JSON. What completed commands say on stderr is passed on.
 
 Exit codes: 0 all completed · 1 some failed · 2 wrong usage · 130 Ctrl-C
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use taskwright::Taskwright;
+use taskwright_core::Name;
 use taskwright_core::limits::{BATCH_MAX, PAGE_MAX};
-use taskwright_core::{Name, RetryPolicy};
 use taskwright_engine::{ErrorCode, JobRequest};
 
 use super::input::{Input, args};
@@ -16,10 +16,6 @@ use super::source::Inputs;
 const BATCH_BYTES: usize = 1024 * 1024;
 /// How long to wait for room in the store.
 const FULL_PAUSE: Duration = Duration::from_millis(500);
-/// Failed inputs run again after a random time of up to this, then twice this, four times …
-const RETRY_BASE_MS: u64 = 500;
-/// … at most this.
-const RETRY_MAX_MS: u64 = 30_000;
 
 /// How the jobs of a run are made.
 #[derive(Clone, Debug)]
@@ -41,8 +37,6 @@ impl Recipe {
         request.id = Some(roster.enter(input));
         request.max_attempts = Some(self.max_attempts);
         request.timeout = self.timeout;
-        request.retry =
-            Some(RetryPolicy::Exponential { base_ms: RETRY_BASE_MS, max_ms: RETRY_MAX_MS });
         request
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use taskwright::{Attempt, Context, Handler};
 use taskwright_core::limits::PAYLOAD_BYTES_MAX;
-use taskwright_core::{JobError, Json};
+use taskwright_core::{JobError, Json, RetryPolicy, retry};
 use taskwright_store::{Outcome, Retry};
 use tokio::sync::Notify;
 
@@ -16,6 +16,10 @@ use crate::subprocess::{self, Meaning, Slots, Template};
 
 /// When an input runs again whose command exited with 75.
 const SNOOZE: Duration = Duration::from_secs(60);
+
+/// Failed inputs run again after a random time of up to 0.5 s, 1 s, 2 s …, at most 30 s. This is not
+/// written into each job: a million jobs would grow by it.
+const RETRY: RetryPolicy = RetryPolicy::Exponential { base_ms: 500, max_ms: 30_000 };
 
 /// Runs the command for one input after the other.
 #[derive(Clone)]
@@ -87,7 +91,12 @@ impl Runner {
 
     fn failed(&self, error: JobError, is_final: bool, context: &Context) -> Outcome {
         self.count_failure(is_final, context);
-        let retry = if is_final { Retry::Never } else { Retry::ByPolicy };
+        let retry = if is_final {
+            Retry::Never
+        } else {
+            let chance = retry::seed(context.job_id(), context.attempt());
+            Retry::After(RETRY.delay(context.failures() + 1, chance))
+        };
         Outcome::Failed { error, retry }
     }
 
