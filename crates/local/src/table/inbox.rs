@@ -83,7 +83,8 @@ impl Inbox {
         waiting.queued += group.changes.len();
         waiting.newest = group.position;
         waiting.groups.push_back(group);
-        if waiting.queued >= waiting.enough {
+        // Somebody may wait for a group before it comes.
+        if waiting.queued >= waiting.enough || waiting.wanted >= waiting.newest {
             waiting.enough = usize::MAX;
             self.arrived.notify_one();
         }
