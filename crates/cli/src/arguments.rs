@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use taskwright_core::Name;
 
 use crate::commands::{
-    bench, cancel, claim, delete, doctor, each, enqueue, job, jobs, pause, peek, queues, redrive,
-    report, resume, serve, size, worker, workers,
+    bench, cancel, claim, delete, doctor, each, enqueue, fsck, job, jobs, pause, peek, queues,
+    redrive, report, resume, serve, size, worker, workers,
 };
 
 /// Durable jobs: enqueue them, run them, get results; nothing is lost when anything is killed.
@@ -92,6 +92,8 @@ pub enum Command {
     Report(report::Arguments),
     /// Say what the store is, what it promises and how it is
     Doctor(doctor::Arguments),
+    /// Check the directory of a closed store
+    Fsck(fsck::Arguments),
     /// Measure scheduling, execution, latency and error handling, beside their floors
     Bench(bench::Arguments),
 }

@@ -64,5 +64,6 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Claim(arguments) => commands::claim::run(&global, arguments).await,
         Command::Report(arguments) => commands::report::run(&global, arguments).await,
         Command::Doctor(arguments) => commands::doctor::run(&global, arguments).await,
+        Command::Fsck(arguments) => commands::fsck::run(&global, &arguments),
     }
 }

@@ -215,6 +215,27 @@ fn the_store_tells_what_it_promises() {
 }
 
 #[test]
+fn a_closed_store_can_be_checked() {
+    let store = Store::new();
+    store.enqueue(&["t"]);
+    let found = store.run(&["fsck", "--json"]).exits(0).json().remove(0);
+    assert_eq!((&found["sound"], &found["faults"]), (&json!(true), &json!([])));
+    assert!(store.run(&["fsck"]).exits(0).text().contains("is sound"));
+    let served = store.0.start(["serve", "--data", "data", "--listen", "127.0.0.1:0"]);
+    served.says("Serving");
+    store.run(&["fsck"]).exits(1);
+    drop(served);
+    let table = store.0.path("data/table.db");
+    let mut bytes = std::fs::read(&table).unwrap();
+    let end = bytes.len();
+    bytes[end / 2..].fill(0x5a);
+    std::fs::write(&table, bytes).unwrap();
+    let ran = store.run(&["fsck"]).exits(1);
+    assert!(!ran.stderr.is_empty());
+    assert!(store.0.run(["fsck", "--data", "nowhere"]).exits(1).stderr.contains("no store"));
+}
+
+#[test]
 fn mistakes_are_errors_of_one_line_that_say_what_to_do() {
     let store = Store::new();
     for (arguments, code, said) in [

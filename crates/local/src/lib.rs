@@ -11,6 +11,7 @@ pub mod codec;
 pub mod core;
 pub mod directory;
 pub mod disk;
+mod fsck;
 pub mod journal;
 pub mod ledger;
 mod open;
@@ -22,5 +23,6 @@ mod store;
 pub mod table;
 mod writer;
 
+pub use fsck::{Soundness, fsck};
 pub use options::{Durability, FileOptions, MemoryOptions};
 pub use store::LocalStore;

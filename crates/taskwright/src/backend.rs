@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_engine::{Api, Engine, Error, ErrorCode, Result};
-use taskwright_local::{Durability, FileOptions, LocalStore, MemoryOptions};
+use taskwright_local::{Durability, FileOptions, LocalStore, MemoryOptions, Soundness};
 use taskwright_store::{Clock, Retention, Store, SystemClock};
 
 use crate::control::{self, ControlGuard};
@@ -83,6 +83,11 @@ pub(crate) async fn connect(url: &str, options: &Options) -> Result<Connection> 
             }
         },
     }
+}
+
+/// Reads all of the file store in a directory that no process has open, and repairs nothing.
+pub fn fsck(directory: &Path) -> Result<Soundness> {
+    Ok(taskwright_local::fsck(directory)?)
 }
 
 fn remote(api: Arc<dyn Api>, url: &str) -> Result<Connection> {

@@ -54,6 +54,7 @@ pub mod testing;
 mod worker;
 
 pub use app::Taskwright;
+pub use backend::fsck;
 pub use consumer::{Claimed, Consumer};
 pub use context::{Context, StopReason};
 pub use failure::{BoxError, TaskError};
@@ -67,6 +68,7 @@ pub use taskwright_core::{
     StateName, Timestamp, Token, WorkerId, format_duration, limits, parse_duration,
 };
 pub use taskwright_engine::{Api, Enqueued, Error, ErrorCode, JobRequest, Result, Start};
+pub use taskwright_local::Soundness;
 pub use taskwright_macros::task;
 pub use taskwright_store::{
     ClaimedJob, Command, Controlled, Description, Durability, Event, Events, Filter, Heard,

@@ -7,6 +7,7 @@ pub mod delete;
 pub mod doctor;
 pub mod each;
 pub mod enqueue;
+pub mod fsck;
 pub mod job;
 pub mod jobs;
 pub mod pause;

@@ -81,7 +81,10 @@ impl Look<'_> {
             ),
             (
                 "names a worker that is not known",
-                "SELECT seq FROM jobs WHERE worker NOT IN (SELECT number FROM workers)".to_owned(),
+                // Without any worker, NULL too would count as not among them.
+                "SELECT seq FROM jobs \
+                 WHERE worker IS NOT NULL AND worker NOT IN (SELECT number FROM workers)"
+                    .to_owned(),
             ),
             (
                 "has an end that does not fit its state",
