@@ -1,5 +1,6 @@
 //! Runs the real binary in a directory of its own.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use std::ffi::OsStr;
 use std::fs;
