@@ -10,10 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taskwright_core::{JobId, Json, Life, Place, State, Timestamp, Token, Verdict};
+use taskwright_core::{
+    JobId, Json, Life, Name, Place, State, StateName, Timestamp, Token, Verdict,
+};
 use taskwright_local::change::{Change, Fixed, Lane, Position, Run, Update, Vital, WorkerFact};
-use taskwright_local::table::{Checkpoint, Fold, Table};
-use taskwright_store::Retention;
+use taskwright_local::table::{Checkpoint, Fold, Reader, Table};
+use taskwright_store::{Filter, Retention};
 
 const GROUP: u64 = 100;
 const ROWS: usize = 10_000;
@@ -30,6 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let backlog = directory.path().join("backlog");
     fill(&backlog, jobs)?;
     open(&backlog)?;
+    look(&backlog, jobs)?;
     drain(&backlog, jobs)?;
     Ok(())
 }
@@ -109,6 +112,39 @@ fn open(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let mut ids = 0;
     table.ended_ids(|_, _| ids += 1)?;
     println!("{:<24} {ids:>9} ids: {:?}", "ids of ended jobs", began.elapsed()?);
+    Ok(())
+}
+
+/// Pages of a list and single jobs, as the dashboard and claims of old jobs ask for them.
+fn look(path: &Path, jobs: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let mut reader = Reader::open(path)?;
+    let everything = Filter {
+        namespace: Name::default_name(),
+        queue: None,
+        task: None,
+        state: None,
+        tag: None,
+        before: None,
+        limit: 100,
+    };
+    let queue = Filter { queue: Some(Name::new("queue1")?), ..everything.clone() };
+    let deep = Filter { before: Some(jobs / 2), ..queue.clone() };
+    let none = Filter { state: Some(StateName::Dead), ..everything.clone() };
+    for (what, filter) in [
+        ("first page of all", everything),
+        ("first page of a queue", queue),
+        ("a page far behind", deep),
+        ("a state without jobs", none),
+    ] {
+        reader.look().list(&filter)?;
+        let began = Instant::now();
+        let page = reader.look().list(&filter)?;
+        println!("{what:<24} {:>9} jobs: {:?}", page.jobs.len(), began.elapsed());
+    }
+    let seqs: Vec<_> = (0..jobs).step_by(1 + jobs as usize / 1_000).collect();
+    let began = Instant::now();
+    let args = reader.look().args(&seqs)?;
+    println!("{:<24} {:>9} jobs: {:?}", "args of scattered jobs", args.len(), began.elapsed());
     Ok(())
 }
 
