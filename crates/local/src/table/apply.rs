@@ -142,16 +142,17 @@ struct Jobs<'a> {
     /// Whether parameters of `insert` that are mostly NULL have a value now.
     insert_is_full: bool,
     update: CachedStatement<'a>,
-    end: CachedStatement<'a>,
+    /// Asked apart from `update`: RETURNING makes a table in memory for each row.
+    weigh: CachedStatement<'a>,
 }
 
-const INSERT: &str = "INSERT INTO jobs (seq, id, lane, fingerprint, priority, max_attempts, \
+const INSERT: &str = "INSERT OR FAIL INTO jobs (seq, id, lane, fingerprint, priority, max_attempts, \
     timeout_ms, created_at, state, attempt, due_at, worker, started_at, finished_at, vital, args, \
     extras, error_kind, error, cancel_reason, progress, checkpoint, result) VALUES \
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
     ?21, ?22, ?23)";
 
-const SET: &str = "UPDATE jobs SET state = ?2, attempt = ?3, due_at = ?4, worker = ?5, \
+const SET: &str = "UPDATE OR FAIL jobs SET state = ?2, attempt = ?3, due_at = ?4, worker = ?5, \
     started_at = ?6, finished_at = ?7, vital = ?8, error_kind = coalesce(?9, error_kind), \
     error = coalesce(?10, error), checkpoint = coalesce(?13, checkpoint), \
     progress = CASE WHEN ?15 THEN ?12 ELSE coalesce(?12, progress) END, \
@@ -164,7 +165,6 @@ impl<'a> Jobs<'a> {
         scratch: &'a mut Vec<u8>,
         now: Timestamp,
     ) -> rusqlite::Result<Self> {
-        let end = format!("{SET} AND finished_at IS NULL RETURNING {WEIGHT}");
         Ok(Jobs {
             connection,
             scratch,
@@ -172,7 +172,8 @@ impl<'a> Jobs<'a> {
             insert: connection.prepare_cached(INSERT)?,
             insert_is_full: true,
             update: connection.prepare_cached(&format!("{SET} AND finished_at IS NULL"))?,
-            end: connection.prepare_cached(&end)?,
+            weigh: connection
+                .prepare_cached(&format!("SELECT jobs.state, {WEIGHT} FROM jobs WHERE seq = ?1"))?,
         })
     }
 
@@ -287,7 +288,7 @@ impl<'a> Jobs<'a> {
         head: &mut Head,
     ) -> rusqlite::Result<bool> {
         let state = vital.life.state.name();
-        let statement = if state.is_final() { &mut self.end } else { &mut self.update };
+        let statement = &mut self.update;
         self.scratch.clear();
         codec::encode_vital(vital, self.scratch);
         statement.raw_bind_parameter(1, seq.cast_signed())?;
@@ -295,15 +296,13 @@ impl<'a> Jobs<'a> {
         head.has_long |= bind_more(self.connection, statement, 9, seq, patch.more.as_deref())?;
         statement.raw_bind_parameter(15, patch.drops_progress)?;
         statement.raw_bind_parameter(16, patch.drops_end)?;
-        if !state.is_final() {
-            return Ok(statement.raw_execute()? > 0);
+        if statement.raw_execute()? == 0 {
+            return Ok(false);
         }
-        let mut rows = statement.raw_query();
-        let Some(row) = rows.next()? else { return Ok(false) };
-        let bytes: i64 = row.get(0)?;
-        // The statement is done only when it has been asked for the row behind its last.
-        rows.next()?;
-        head.tally(state).add(1, bytes);
+        if state.is_final() {
+            let bytes = self.weigh.query_row([seq.cast_signed()], |row| row.get(1))?;
+            head.tally(state).add(1, bytes);
+        }
         Ok(true)
     }
 
@@ -315,15 +314,11 @@ impl<'a> Jobs<'a> {
     }
 
     /// The state of a job and the bytes that its texts take.
-    fn weight(&self, seq: Seq) -> Result<(StateName, i64)> {
-        let sql = format!("SELECT jobs.state, {WEIGHT} FROM jobs WHERE jobs.seq = ?1");
+    fn weight(&mut self, seq: Seq) -> Result<(StateName, i64)> {
         let found: Option<(i64, i64)> = self
-            .connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| {
-                let row = statement.query_row([seq.cast_signed()], |r| Ok((r.get(0)?, r.get(1)?)));
-                row.optional()
-            })
+            .weigh
+            .query_row([seq.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
             .map_err(failed(APPLY))?;
         match found {
             Some((state, bytes)) => Ok((state_of(state)?, bytes)),

@@ -32,6 +32,8 @@ const IDLE: Duration = Duration::from_secs(3_600);
 const PAGES_GIVEN_BACK: u32 = 256;
 /// How long closing tries to apply what is left; the journal has it anyway.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+/// How much the thread stands back behind others.
+const NICENESS: i32 = 10;
 /// Between tries after a failure.
 const TRY_AGAIN: RetryPolicy = RetryPolicy::Exponential { base_ms: 200, max_ms: 5_000 };
 const TRY_AGAIN_AT_LEAST: Duration = Duration::from_millis(20);
@@ -79,6 +81,9 @@ impl Keeper {
 
     /// Applies, runs errands and writes back until the inbox is closed.
     pub fn run(mut self) -> Result<Table> {
+        // The journal's writer comes first: only it makes callers wait. (On Linux this is the
+        // niceness of this thread alone; where it is refused, all are equal.)
+        let _ = rustix::process::nice(NICENESS);
         struct EndOnExit(Arc<Shared>);
         impl Drop for EndOnExit {
             fn drop(&mut self) {
