@@ -1,8 +1,9 @@
 //! The floor of the file store: a bare log with the same file handling and no queue.
 //!
-//! Callers hand bytes to one thread, which writes what has gathered and syncs it once, into
-//! segments that were zero-filled before and are used again. A life of a job is 200 bytes of args
-//! and three times 32 bytes, in three calls.
+//! Callers hand records to one thread, which frames what has gathered, checksums it, writes it and
+//! syncs it once, into segments that were zero-filled before and are used again. A life of a job is
+//! three records in three calls: 200 bytes of args and three times 32 bytes. That is the least that
+//! anything which keeps jobs in a log has to do; it has no ids, no order, no state and no reader.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -19,12 +20,17 @@ pub const LIFE_BYTES: [usize; 3] = [200 + 32, 32, 32];
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 const SEGMENTS: usize = 4;
 const BLOCK: usize = 64;
+/// Before the records of a group: checksum, length, position, time.
+const HEADER_BYTES: usize = 48;
 
 /// A bare log and the thread that writes it.
 pub struct BareLog {
     inbox: Arc<Inbox>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
+
+/// What a caller hands over at once, each record a text of its own as args are.
+type Records = Vec<Box<[u8]>>;
 
 #[derive(Default)]
 struct Inbox {
@@ -34,7 +40,7 @@ struct Inbox {
 
 #[derive(Default)]
 struct State {
-    waiting: Vec<(usize, oneshot::Sender<()>)>,
+    waiting: Vec<(Records, oneshot::Sender<()>)>,
     is_closed: bool,
 }
 
@@ -60,12 +66,12 @@ impl BareLog {
         Ok(BareLog { inbox, thread: Some(thread) })
     }
 
-    /// Writes `bytes` and returns when they are synced.
-    async fn append(&self, bytes: usize) {
+    /// Writes records and returns when they are synced.
+    async fn append(&self, records: Records) {
         let (done, synced) = oneshot::channel();
         {
             let mut state = self.inbox.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.waiting.push((bytes, done));
+            state.waiting.push((records, done));
         }
         self.inbox.arrived.notify_one();
         let _ = synced.await;
@@ -102,7 +108,8 @@ impl BareLog {
                     while !window.is_over() {
                         for size in sizes {
                             let began = Instant::now();
-                            log.append(size * batch).await;
+                            let record = vec![0x5a; *size].into_boxed_slice();
+                            log.append(vec![record; batch]).await;
                             tally.latencies.note(began);
                         }
                         tally.jobs += batch as u64;
@@ -161,7 +168,7 @@ impl Drop for BareLog {
 }
 
 fn serve(inbox: &Inbox, mut segments: Vec<Box<dyn DiskFile>>) {
-    let mut buffer = Vec::new();
+    let mut buffer: Vec<u8> = Vec::new();
     let (mut current, mut offset) = (0, 0);
     loop {
         let waiting = {
@@ -174,8 +181,15 @@ fn serve(inbox: &Inbox, mut segments: Vec<Box<dyn DiskFile>>) {
             }
             std::mem::take(&mut state.waiting)
         };
-        let bytes: usize = waiting.iter().map(|(bytes, _)| bytes).sum();
-        buffer.resize(bytes.next_multiple_of(BLOCK), 0x5a);
+        buffer.clear();
+        buffer.resize(HEADER_BYTES, 0);
+        for record in waiting.iter().flat_map(|(records, _)| records) {
+            buffer.extend_from_slice(&(record.len() as u32).to_le_bytes());
+            buffer.extend_from_slice(record);
+        }
+        let checksum = crc32fast::hash(&buffer);
+        buffer[..4].copy_from_slice(&checksum.to_le_bytes());
+        buffer.resize(buffer.len().next_multiple_of(BLOCK), 0);
         if offset + buffer.len() as u64 > SEGMENT_BYTES {
             (current, offset) = ((current + 1) % segments.len(), 0);
         }

@@ -14,6 +14,8 @@ use crate::request::{Reply, Request, Settled};
 
 /// A group is closed when it may have grown to this many bytes of journal.
 const GROUP_BYTES: u64 = 3 * 1024 * 1024;
+/// Ended jobs let go at once while nobody asks for anything.
+const TIDIED_AT_ONCE: usize = 8_192;
 /// Room in the journal that new work leaves to claims and reports.
 const RESERVE_BYTES: u64 = 2 * 1024 * 1024;
 
@@ -166,6 +168,13 @@ impl Core {
     /// The error that stopped the store, if one did.
     pub fn stopped(&self) -> Option<&Error> {
         self.stopped.as_ref()
+    }
+
+    /// Lets go of some of what the table has, where nobody waits. Answers whether there is more.
+    pub fn tidy(&mut self) -> bool {
+        let more = self.ledger.let_go(self.feed.applied(), TIDIED_AT_ONCE);
+        self.release();
+        more
     }
 
     /// Segments whose groups the table has durably are free again.

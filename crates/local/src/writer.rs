@@ -114,11 +114,14 @@ fn run(inbox: &Inbox, mut core: Core, sync_every: Option<Duration>) -> Core {
     let _guard = CloseOnExit(inbox);
 
     let mut sync_at = sync_every.map(|every| Instant::now() + every);
+    let mut is_tidy = true;
     loop {
-        let idle = Instant::now() + sync_every.unwrap_or(IDLE).min(IDLE);
+        let rest = if is_tidy { sync_every.unwrap_or(IDLE).min(IDLE) } else { Duration::ZERO };
+        let idle = Instant::now() + rest;
         let until = core.next_deadline().map_or(idle, |deadline| deadline.min(idle));
         let (requests, is_closed) = inbox.take(until);
         let is_over = requests.is_empty() && is_closed;
+        is_tidy = !requests.is_empty() || !core.tidy();
         core.serve(requests);
         core.end_waits(Instant::now());
         if let (Some(at), Some(every)) = (sync_at, sync_every)

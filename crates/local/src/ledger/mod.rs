@@ -41,6 +41,10 @@ use crate::change::{Change, Fixed, More, Position, Seq, Vital};
 /// Bytes of args kept in memory for claims; args above that are read from the table.
 pub const ARGS_BYTES_KEPT: usize = 48 * 1024 * 1024;
 
+/// Ended jobs let go before one group: more would hold it up for milliseconds. It is more than end
+/// in a group of full batches.
+const LET_GO_AT_ONCE: usize = 2_048;
+
 /// Where ended jobs are found again once the ledger has let them go.
 pub trait Archive {
     /// What is known of a job by its id.
@@ -208,7 +212,7 @@ impl Ledger {
         self.position = position;
         self.now = self.now.max(wall);
         self.is_heard = is_heard;
-        self.let_go(applied);
+        self.let_go(applied, LET_GO_AT_ONCE);
     }
 
     /// The changes and hints since `begin`, for the caller to make durable and to announce.
@@ -277,9 +281,11 @@ impl Ledger {
         rare.is_some_and(|rare| rare.progress.is_some())
     }
 
-    /// Lets go of ended jobs and, where memory is short, of args that the table has.
-    fn let_go(&mut self, applied: Position) {
-        while let Some(&(position, seq)) = self.departing.front() {
+    /// Lets go of ended jobs, of so many at most, and where memory is short of args that the table
+    /// has. Answers whether there is more to let go.
+    pub fn let_go(&mut self, applied: Position, at_most: usize) -> bool {
+        for _ in 0..at_most {
+            let Some(&(position, seq)) = self.departing.front() else { break };
             if position > applied {
                 break;
             }
@@ -300,6 +306,7 @@ impl Ledger {
         if let Some(last) = last_applied {
             self.evict_args(last);
         }
+        self.departing.front().is_some_and(|&(position, _)| position <= applied)
     }
 
     fn depart(&mut self, seq: Seq) {
