@@ -30,4 +30,15 @@ impl Signals {
             _ = self.hangup.recv() => 1,
         }
     }
+
+    /// Ends the process at the signal with this number in their order, whatever it is doing.
+    pub fn exit_at(mut self, count: usize) {
+        tokio::spawn(async move {
+            let mut signal = 0;
+            for _ in 0..count {
+                signal = self.next().await;
+            }
+            std::process::exit(128 + i32::from(signal));
+        });
+    }
 }

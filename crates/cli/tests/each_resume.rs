@@ -207,3 +207,22 @@ fn without_inputs_a_run_goes_on_with_those_it_has() {
     let ran = sandbox.run_with(["each", "--run", "r", "--exec", "./work"], b"").exits(0);
     assert_eq!(ran.text(), "out a\nout b\n");
 }
+
+#[test]
+fn a_reader_that_reads_no_more_does_not_keep_ctrl_c_from_stopping_it() {
+    let sandbox = Sandbox::new();
+    // More than a pipe holds, and nobody reads it.
+    let mut command = sandbox.taskwright([
+        "each",
+        "--quiet",
+        "--shell",
+        "touch \"$1\"; head -c 500000 /dev/zero",
+    ]);
+    command.args(["a", "b"]);
+    let mut child = command.spawn().unwrap();
+    until("both ran", || sandbox.path("a").exists() && sandbox.path("b").exists());
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, Signal::INT).unwrap();
+    until("it ends", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}

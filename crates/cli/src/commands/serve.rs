@@ -10,6 +10,7 @@ use taskwright_server::{Credential, Server, ServerOptions};
 
 use crate::arguments::Global;
 use crate::exit::Exit;
+use crate::signals::Signals;
 use crate::{connect, show};
 
 /// Serve a store over HTTP, to workers and clients in any language
@@ -82,13 +83,10 @@ fn announce(
 
 /// Ends when the process is asked to end. A second request ends the process at once.
 fn asked_to_end() -> Result<impl Future<Output = ()>> {
-    let mut signals = crate::signals::Signals::listen()?;
+    let mut signals = Signals::listen()?;
+    Signals::listen()?.exit_at(2);
     Ok(async move {
         signals.next().await;
         eprintln!("Stopping; once more stops at once.");
-        tokio::spawn(async move {
-            let signal = signals.next().await;
-            std::process::exit(128 + i32::from(signal));
-        });
     })
 }

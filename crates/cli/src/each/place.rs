@@ -14,6 +14,9 @@ use crate::subprocess::Template;
 /// Longest name of a program in the name of a run.
 const PROGRAM_SHOWN: usize = 32;
 
+/// Runs that are being removed have a name that begins with a dot, as no other has, and ends so.
+const GONE: &str = ".gone";
+
 /// The name of the run of a command in a directory: the same for the same words there.
 pub fn name_of(directory: &Path, template: &Template) -> String {
     let mut digest = Sha256::new();
@@ -75,6 +78,7 @@ impl Place {
                 runs.display()
             )
         })?;
+        sweep_out(runs);
         Ok(Place { name: name.to_owned(), directory: runs.join(name) })
     }
 
@@ -86,12 +90,23 @@ impl Place {
     /// Removes the run: all of it or, should this process be killed meanwhile, at least its name.
     pub fn remove(&self) -> Result<()> {
         let gone =
-            self.directory.with_file_name(format!(".{}.{}.gone", self.name, std::process::id()));
+            self.directory.with_file_name(format!(".{}.{}{GONE}", self.name, std::process::id()));
         let removed = fs::rename(&self.directory, &gone).and_then(|()| fs::remove_dir_all(&gone));
         match removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed
                 .with_context(|| format!("cannot remove the run in {}", self.directory.display())),
+        }
+    }
+}
+
+/// Removes what is left of runs whose removal was interrupted.
+fn sweep_out(runs: &Path) {
+    for entry in fs::read_dir(runs).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.as_bytes().starts_with(b".") && name.as_bytes().ends_with(GONE.as_bytes()) {
+            // Another process may be at it, too.
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

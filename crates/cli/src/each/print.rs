@@ -44,21 +44,23 @@ impl Printer {
     pub async fn in_order(&self) -> Result<()> {
         let mut grown = self.roster.grown();
         let mut next = 0;
+        // Grows while outputs lie ready, so that none is read again and again while one is awaited.
+        let mut together = 1;
         loop {
-            let ids = self.roster.ids(next, TOGETHER);
+            let ids = self.roster.ids(next, together);
             let Some(&head) = ids.first() else {
                 if is_at_end(&mut grown, next).await {
                     return Ok(());
                 }
                 continue;
             };
-            // Looked at one by one, the first would cost a look more for each.
             let jobs = self.app.api().get(self.app.namespace(), &ids).await?;
             let ended = jobs.iter().take_while(|job| job.as_ref().is_none_or(has_ended)).count();
             for (id, job) in ids.iter().zip(jobs).take(ended) {
                 self.print(next, *id, job)?;
                 next += 1;
             }
+            together = if ended == ids.len() { (2 * together).min(TOGETHER) } else { 1 };
             if ended == 0 {
                 self.app.api().wait(self.app.namespace(), head, WAIT).await?;
             }

@@ -87,6 +87,7 @@ enum End {
 /// Runs it until every input has ended or somebody stops it.
 pub async fn run(settings: Settings) -> Result<Exit> {
     let signals = Signals::listen()?;
+    Signals::listen()?.exit_at(3);
     let console = Console::new(settings.is_quiet);
     let app = open(&settings.place).await?;
     let queue = Name::new(format!("{TASK}/{}", settings.place.name))?;
@@ -272,16 +273,15 @@ impl Life {
             costs: self.costs.clone(),
             is_json: self.settings.is_json,
         };
-        let print = async {
-            if self.settings.in_order {
-                printer.in_order().await
-            } else {
-                printer.as_they_come().await
-            }
-        };
+        let in_order = self.settings.in_order;
+        // In a task of its own, because it blocks for as long as nobody reads.
+        let printing = tokio::spawn(async move {
+            if in_order { printer.in_order().await } else { printer.as_they_come().await }
+        });
         let feed_and_print = async {
             let fed = feed(&self.app, &self.roster, &recipe, inputs);
-            tokio::try_join!(fed, print).map(drop)
+            let printed = async { printing.await.context("cannot go on printing outputs")? };
+            tokio::try_join!(fed, printed).map(drop)
         };
         tokio::select! {
             ended = feed_and_print => ended.map_or_else(End::Broken, |()| End::Done),

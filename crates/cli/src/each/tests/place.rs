@@ -44,3 +44,16 @@ fn a_run_can_be_removed_and_removed_again() {
     place.remove().unwrap();
     assert_eq!(std::fs::read_dir(directory.path().join("runs")).unwrap().count(), 0);
 }
+
+#[test]
+fn what_an_interrupted_removal_left_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in [".r.1.gone", "r.gone", "r"] {
+        std::fs::create_dir_all(directory.path().join(name).join("deep")).unwrap();
+    }
+    Place::of(directory.path(), "r").unwrap();
+    let entries = std::fs::read_dir(directory.path()).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["r", "r.gone"]);
+}
