@@ -1,12 +1,16 @@
 //! No panic, stub or `unsafe` outside tests, and no test that sleeps and hopes.
 
 use anyhow::Result;
+use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, ImplItem, Item};
 
 use crate::finding::Finding;
 use crate::rust_file::{RustFile, is_test_only, line_of};
 use crate::tree::Tree;
+
+/// How the reason of an ignored function begins that is a tool and no test.
+const TOOLS: [&str; 2] = ["it is", "writes"];
 
 pub fn check(tree: &Tree) -> Result<Vec<Finding>> {
     Ok(tree.rust.iter().flat_map(check_file).collect())
@@ -17,7 +21,7 @@ fn check_file(file: &RustFile) -> Vec<Finding> {
     if is_shown {
         return Vec::new();
     }
-    let mut search = Search { file, in_test: file.is_test, in_loop: false, findings: Vec::new() };
+    let mut search = Search { file, in_test: file.is_test, may_pause: false, findings: Vec::new() };
     search.visit_file(&file.syntax);
     search.findings
 }
@@ -25,8 +29,8 @@ fn check_file(file: &RustFile) -> Vec<Finding> {
 struct Search<'a> {
     file: &'a RustFile,
     in_test: bool,
-    /// Inside a loop, which looks again and again and may pause in between.
-    in_loop: bool,
+    /// Inside a loop, which looks again and again, or a task, which takes its time.
+    may_pause: bool,
     findings: Vec<Finding>,
 }
 
@@ -39,17 +43,18 @@ impl Search<'_> {
         }
     }
 
-    /// Whether a sleep here is a test's way to hope that something has happened.
+    /// Whether a sleep here is a test's way to hope that something has happened. One whose length
+    /// is drawn from a seed is not: it chooses the moment at which to strike.
     fn hopes(&self) -> bool {
         let path = &self.file.path;
         let judges = path.contains("tests/") || path.contains("conformance") || !self.file.is_test;
-        self.in_test && judges && !self.in_loop
+        self.in_test && judges && !self.may_pause
     }
 
-    fn polling(&mut self, visit: impl FnOnce(&mut Self)) {
-        let before = std::mem::replace(&mut self.in_loop, true);
+    fn pausing(&mut self, visit: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.may_pause, true);
         visit(self);
-        self.in_loop = before;
+        self.may_pause = before;
     }
 
     fn unsafe_code(&mut self, line: usize) {
@@ -114,7 +119,9 @@ impl<'ast> Visit<'ast> for Search<'_> {
                 function.path.segments.iter().map(|s| s.ident.to_string()).collect();
             let name = segments.join("::");
             let sleeps = name == "sleep" || name.ends_with("time::sleep");
-            if self.hopes() && (sleeps || name.ends_with("thread::sleep")) {
+            let by_chance = call.args.to_token_stream().to_string().contains("random");
+            let is_sleep = sleeps || name.ends_with("thread::sleep");
+            if is_sleep && self.hopes() && !by_chance {
                 self.found(
                     line_of(call),
                     "sleep",
@@ -128,11 +135,11 @@ impl<'ast> Visit<'ast> for Search<'_> {
     }
 
     fn visit_expr_loop(&mut self, looping: &'ast syn::ExprLoop) {
-        self.polling(|search| visit::visit_expr_loop(search, looping));
+        self.pausing(|search| visit::visit_expr_loop(search, looping));
     }
 
     fn visit_expr_while(&mut self, looping: &'ast syn::ExprWhile) {
-        self.polling(|search| visit::visit_expr_while(search, looping));
+        self.pausing(|search| visit::visit_expr_while(search, looping));
     }
 
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
@@ -150,14 +157,29 @@ impl<'ast> Visit<'ast> for Search<'_> {
     }
 
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {
-        if attribute.path().is_ident("ignore") {
+        let reason = attribute.meta.require_name_value().ok().and_then(|pair| text(&pair.value));
+        let is_tool = reason
+            .is_some_and(|reason| TOOLS.iter().any(|beginning| reason.starts_with(beginning)));
+        if attribute.path().is_ident("ignore") && !is_tool {
             self.found(
                 line_of(attribute),
                 "ignore",
                 "an ignored test".to_string(),
                 "nobody runs it, and nobody sees that",
-                "let it skip itself by a line in the file that TASKWRIGHT_SKIPS names",
+                "let it skip itself by a line in the file that TASKWRIGHT_SKIPS names, or, if it \
+                 is a tool and no test, begin the reason with `it is` or `writes`",
             );
+        }
+    }
+
+    fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
+        let is_task = function.attrs.iter().any(|attribute| {
+            attribute.path().segments.last().is_some_and(|name| name.ident == "task")
+        });
+        if is_task {
+            self.pausing(|search| visit::visit_item_fn(search, function));
+        } else {
+            visit::visit_item_fn(self, function);
         }
     }
 
@@ -172,6 +194,13 @@ impl<'ast> Visit<'ast> for Search<'_> {
         }
         visit::visit_signature(self, signature);
     }
+}
+
+/// The text of a string literal.
+fn text(expression: &Expr) -> Option<String> {
+    let Expr::Lit(literal) = expression else { return None };
+    let syn::Lit::Str(text) = &literal.lit else { return None };
+    Some(text.value())
 }
 
 #[cfg(test)]

@@ -60,3 +60,16 @@ fn ignored_tests_are_found() {
     let text = "#[test]\n#[ignore = \"slow\"]\nfn f() {}\n";
     assert_eq!(found(SOURCE, text), [(2, "an ignored test".to_string())]);
 }
+
+#[test]
+fn tools_may_be_ignored() {
+    let text = "#[test]\n#[ignore = \"writes the golden files\"]\nfn f() {}\n";
+    assert_eq!(found(SOURCE, text), []);
+}
+
+#[test]
+fn tasks_take_their_time_and_chance_chooses_moments() {
+    let text = "#[task]\nasync fn f() { tokio::time::sleep(d).await; }\n\
+                fn g() { std::thread::sleep(Duration::from_millis(random.below(60))); }\n";
+    assert_eq!(found("crates/a/tests/a.rs", text), []);
+}
