@@ -37,8 +37,7 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// The policy of a job that names none: from 2 s, doubling, at most an hour, with full jitter.
-    pub const DEFAULT: RetryPolicy =
-        RetryPolicy::Exponential { base_ms: 2_000, max_ms: 3_600_000 };
+    pub const DEFAULT: RetryPolicy = RetryPolicy::Exponential { base_ms: 2_000, max_ms: 3_600_000 };
 
     /// The wait after the failure with number `failures` (from 1).
     ///
