@@ -7,7 +7,7 @@ use crate::manifest::{Manifest, Need};
 use crate::tree::Tree;
 
 /// What each crate may use, and nothing else.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("taskwright-core", &[]),
     ("taskwright-macros", &["taskwright-core"]),
     ("taskwright-store", &["taskwright-core"]),
@@ -61,6 +61,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
             "taskwright-core",
         ],
     ),
+    ("taskwright-peers", &[]),
     ("xtask", &[]),
 ];
 
