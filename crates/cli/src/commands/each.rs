@@ -27,7 +27,8 @@ whose completion was recorded runs again.
 Until then a run is kept in ~/.local/state/taskwright/each (XDG_STATE_HOME), or in --data DIR.
 
 An input fails if the command exits with anything but 0 (65: for good; 75: not now, try again in a
-minute). An output may have 1 MiB, as JSON. What completed commands say on stderr is passed on.
+minute). An output may have 1 MiB, as JSON. What completed commands say on stderr is passed on;
+their standard input is empty.
 
 Exit codes: 0 all completed · 1 some failed · 2 wrong usage · 130 Ctrl-C
 
