@@ -23,6 +23,10 @@ const RESERVE_BYTES: u64 = 2 * 1024 * 1024;
 pub trait Feed: Send {
     /// Takes a group. Blocks while too much waits to be applied.
     fn push(&mut self, position: Position, now: Timestamp, changes: Vec<Change>);
+    /// An empty list for the changes of the next group, if possible one with room.
+    fn blank(&mut self) -> Vec<Change> {
+        Vec::new()
+    }
     /// The position up to which the table shows everything.
     fn applied(&self) -> Position;
     /// The position up to which the table has everything durably.
@@ -285,7 +289,8 @@ impl Core {
 
     fn finish(&mut self) {
         self.feed_waiting();
-        let (changes, events) = self.ledger.take_changes();
+        let feed = &mut self.feed;
+        let (changes, events) = self.ledger.take_changes(|| feed.blank());
         let outcome = if changes.is_empty() { Ok(()) } else { self.commit(changes) };
         if let Err(error) = outcome {
             self.stopped.get_or_insert(error);

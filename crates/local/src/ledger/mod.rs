@@ -215,14 +215,22 @@ impl Ledger {
         self.let_go(applied, LET_GO_AT_ONCE);
     }
 
-    /// The changes and hints since `begin`, for the caller to make durable and to announce.
-    pub fn take_changes(&mut self) -> (Vec<Change>, Vec<Event>) {
+    /// The changes and hints since `begin`, for the caller to make durable and to announce; what
+    /// `blank` gives is filled next.
+    pub fn take_changes(
+        &mut self,
+        blank: impl FnOnce() -> Vec<Change>,
+    ) -> (Vec<Change>, Vec<Event>) {
         if let Some(last) = self.next_seq.checked_sub(1)
             && self.inserted.back().is_none_or(|&(_, seq)| seq < last)
         {
             self.inserted.push_back((self.position, last));
         }
-        (std::mem::take(&mut self.changes), std::mem::take(&mut self.events))
+        let changes = match self.changes.is_empty() {
+            true => Vec::new(),
+            false => std::mem::replace(&mut self.changes, blank()),
+        };
+        (changes, std::mem::take(&mut self.events))
     }
 
     /// Jobs that the archive need not keep any longer, since the last call.

@@ -115,6 +115,10 @@ impl Feed for TableHandle {
         self.send(position, now, changes);
     }
 
+    fn blank(&mut self) -> Vec<Change> {
+        TableHandle::blank(self)
+    }
+
     fn applied(&self) -> Position {
         TableHandle::applied(self)
     }

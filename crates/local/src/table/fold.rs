@@ -60,11 +60,16 @@ impl Fold {
     }
 
     /// Adds the changes of the group at `position`, made at `now`. Groups come in order.
-    pub fn push(&mut self, position: Position, now: Timestamp, changes: Vec<Change>) {
+    pub fn push(&mut self, position: Position, now: Timestamp, mut changes: Vec<Change>) {
+        self.empty(position, now, &mut changes);
+    }
+
+    /// As `push`; leaves the list empty, to be used again.
+    pub fn empty(&mut self, position: Position, now: Timestamp, changes: &mut Vec<Change>) {
         self.position = position;
         self.now = self.now.max(now);
         self.changes += changes.len();
-        for change in changes {
+        for change in changes.drain(..) {
             self.add(change);
         }
     }

@@ -146,6 +146,11 @@ impl TableHandle {
         self.shared.inbox.send(Group { position, now, changes });
     }
 
+    /// An empty list for the changes of a group, if possible one with room.
+    pub fn blank(&self) -> Vec<Change> {
+        self.shared.inbox.blank()
+    }
+
     /// Waits until the table has room for more groups, at most so long; whether it has.
     pub fn wait_for_room(&self, at_most: Duration) -> bool {
         self.shared.inbox.wait_for_room(CHANGES_MAX, Instant::now() + at_most)

@@ -23,12 +23,18 @@ pub(super) struct Errand {
     pub run: Box<dyn FnOnce(&mut Table) + Send>,
 }
 
+/// Empty lists kept to be filled again, and the most changes that one of them has room for. Fresh
+/// memory of that size costs the writer more than filling it.
+const BLANKS_MAX: usize = 64;
+const BLANK_CHANGES_MAX: usize = 16_384;
+
 /// Groups and errands on their way to the table's thread.
 #[derive(Default)]
 pub(super) struct Inbox {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
     room: Condvar,
+    blanks: Mutex<Vec<Vec<Change>>>,
 }
 
 #[derive(Default)]
@@ -69,6 +75,9 @@ pub(super) struct Taken {
     pub errands: Vec<Errand>,
     pub wanted: Position,
     pub wants_checkpoint: bool,
+    /// Whether the thread was asked to end.
+    pub is_closed: bool,
+    /// Whether nothing is left then.
     pub is_closing: bool,
 }
 
@@ -88,6 +97,19 @@ impl Inbox {
             waiting.enough = usize::MAX;
             self.arrived.notify_one();
         }
+    }
+
+    /// Takes back a list whose changes were taken out.
+    pub fn give_back(&self, list: Vec<Change>) {
+        let mut blanks = self.blanks.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.is_empty() && list.capacity() <= BLANK_CHANGES_MAX && blanks.len() < BLANKS_MAX {
+            blanks.push(list);
+        }
+    }
+
+    /// An empty list, if possible one with room.
+    pub fn blank(&self) -> Vec<Change> {
+        self.blanks.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
     /// Adds an errand, unless the thread is gone.
@@ -175,6 +197,7 @@ impl Inbox {
             errands: waiting.errands.drain(..).collect(),
             wanted: waiting.wanted,
             wants_checkpoint: std::mem::take(&mut waiting.wants_checkpoint),
+            is_closed: waiting.is_closing,
             is_closing: waiting.is_closing && waiting.groups.is_empty(),
         }
     }

@@ -94,13 +94,15 @@ impl Keeper {
 
         let mut close_until = None;
         loop {
-            let is_closing = self.step();
-            if !is_closing {
+            let (is_closed, is_empty) = self.step();
+            // While it is applied there may be much; where that fails, the journal has it.
+            if !is_closed || (!is_empty && self.retry_at.is_none()) {
                 continue;
             }
             // Errands that are left wait for groups that will never come.
             let until = *close_until.get_or_insert_with(|| Instant::now() + CLOSE_WITHIN);
-            if self.fold.is_empty() || Instant::now() >= until || self.shared.is_broken() {
+            let is_done = is_empty && self.fold.is_empty();
+            if is_done || Instant::now() >= until || self.shared.is_broken() {
                 break;
             }
             if let Some(retry_at) = self.retry_at {
@@ -116,11 +118,12 @@ impl Keeper {
         }
     }
 
-    /// One round; answers whether the inbox is closed and empty.
-    fn step(&mut self) -> bool {
+    /// One round; answers whether the inbox is closed, and then also empty.
+    fn step(&mut self) -> (bool, bool) {
         let taken = self.shared.inbox.take(self.wish(), self.next_turn());
-        for group in taken.groups {
-            self.fold.push(group.position, group.now, group.changes);
+        for mut group in taken.groups {
+            self.fold.empty(group.position, group.now, &mut group.changes);
+            self.shared.inbox.give_back(group.changes);
         }
         self.errands.extend(taken.errands);
         self.wants_checkpoint |= taken.wants_checkpoint;
@@ -130,7 +133,7 @@ impl Keeper {
             self.fold_until.get_or_insert(now + FOLD_FOR);
         }
         if self.retry_at.is_some_and(|at| now < at) {
-            return taken.is_closing;
+            return (taken.is_closed, taken.is_closing);
         }
         self.retry_at = None;
         let is_wanted = taken.wanted > self.table.position() || taken.is_closing;
@@ -145,7 +148,7 @@ impl Keeper {
         if self.retry_at.is_none() {
             self.give_back();
         }
-        taken.is_closing
+        (taken.is_closed, taken.is_closing)
     }
 
     /// While applying fails, groups still fold, as long as memory allows.
