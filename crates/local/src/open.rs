@@ -49,7 +49,16 @@ pub(crate) fn file(
     let mut archive = TableArchive::new(handle.clone())?;
     let recovery =
         Recovery { ledger, archive: &mut archive, feed: &mut handle.clone(), clock: &*clock };
-    let (ledger, log, cut) = recovery.run(Arc::new(disk), journal_options, expect)?;
+    let recovered = recovery.run(Arc::new(disk), journal_options, expect);
+    let (ledger, log, cut) = match recovered {
+        Ok(recovered) => recovered,
+        Err(error) => {
+            // Nothing may hold the files once the lock is free. The first error is what counts.
+            handle.close();
+            let _ = table_thread.join();
+            return Err(error);
+        }
+    };
     let epoch = ledger.epoch();
     let sync_every = match options.durability {
         Durability::Fsync => None,

@@ -227,17 +227,16 @@ pub(super) const WEIGHT: &str = "
 /// `new_store` is the id of the store.
 pub(super) fn prepare(connection: &mut Connection, place: &Path, new_store: u128) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    let settings = format!(
-        "PRAGMA page_size = {PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL; \
-         PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY;"
-    );
-    connection
-        .busy_timeout(BUSY_WAIT)
-        .and_then(|()| connection.execute_batch(&settings))
-        .map_err(failed("open the table"))?;
+    connection.busy_timeout(BUSY_WAIT).map_err(failed("open the table"))?;
     let is_new = check(connection, place)?;
+    // Saying so again would write to a table that may yet be refused.
+    let layout = match is_new {
+        true => format!("PRAGMA page_size = {PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL;"),
+        false => String::new(),
+    };
     let settings = format!(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; \
+        "{layout} PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY; \
+         PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; \
          PRAGMA journal_size_limit = {WAL_KEPT};"
     );
     connection.execute_batch(&settings).map_err(failed("open the table"))?;
