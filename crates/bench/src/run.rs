@@ -99,10 +99,8 @@ pub fn run(options: Options, mut each: impl FnMut(&Figure)) -> Result<()> {
     let bench = Bench::new(options)?;
     let mut measured = 0;
     for measurement in MEASUREMENTS {
-        let is_wanted = |name: &&str| {
-            bench.options.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
-        };
-        if !measurement.names.iter().any(|name| is_wanted(&name)) {
+        let only = bench.options.only.as_deref().unwrap_or_default();
+        if !measurement.names.iter().any(|name| name.contains(only)) {
             continue;
         }
         for figure in (measurement.run)(&bench)? {

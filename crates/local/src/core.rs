@@ -264,7 +264,7 @@ impl Core {
                 let settled = Settled {
                     position: self.position_if_committed(),
                     now: self.ledger.now(),
-                    jobs: self.ledger.len(),
+                    jobs: self.ledger.jobs_in_memory(),
                     args_bytes: self.ledger.args_bytes(),
                 };
                 answer(reply, Ok(settled))

@@ -191,7 +191,7 @@ impl Ledger {
     }
 
     /// Jobs in memory.
-    pub fn len(&self) -> usize {
+    pub fn jobs_in_memory(&self) -> usize {
         self.jobs.len()
     }
 
