@@ -144,9 +144,10 @@ async fn a_store_closed_on_a_full_disk_opens_again_with_everything_once_there_is
     insert(&store, jobs(0..500, ARGS)).await.unwrap();
     let ballast = disk.fill();
     let stored = insert_until_full(&store, 500).await;
-    let completed = finish(&store, &mut Hand::new(1), 4).await;
+    let completed = finish(&store, &mut Hand::new(1), 20).await;
     // The table may have found no space; the journal has it all.
     let closed = store.close().await;
+    println!("{stored} jobs stored, {completed} completed; closed: {closed:?}");
     assert!(closed.as_ref().err().is_none_or(|error| error.kind == ErrorKind::Full), "{closed:?}");
     drop(store);
     if let Err(error) = open(&disk.data(), &clock) {
