@@ -67,7 +67,7 @@ async fn a_job_that_aborts_its_process_is_quarantined_and_its_neighbours_complet
     let sandbox = Sandbox::new();
     let data = sandbox.path("data");
     let app = open(&data).await;
-    let numbers = (0..GOOD).map(|number| good::job(number));
+    let numbers = (0..GOOD).map(good::job);
     let neighbours = app.enqueue_all(numbers.collect()).await.unwrap();
     let bad = app.enqueue(poison::job().priority(5)).await.unwrap();
     let (bad, neighbours): (_, Vec<_>) =
