@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{JobError, Json, Life, Place, State, Timestamp};
 
 use crate::change::{Fixed, More, Vital};
@@ -18,11 +19,12 @@ pub struct Entry {
     pub rare: Option<Box<Rare>>,
 }
 
-/// A backlog is mostly jobs that were never claimed: those need no more than their place.
+/// A backlog is mostly jobs that were never claimed: of those, when they are due says it all.
 #[derive(Debug)]
 enum Heart {
-    Waiting { place: Place, due_at: Timestamp },
-    Claimed(Box<Vital>),
+    Ready { due_at: Timestamp },
+    Until { due_at: Timestamp },
+    Whole(Box<Vital>),
 }
 
 /// What most jobs never have.
@@ -80,7 +82,7 @@ impl Entry {
         let mut entry = Entry {
             args_len: u32::try_from(fixed.args.len()).unwrap_or(u32::MAX),
             fixed,
-            heart: Heart::Waiting { place: Place::Intake, due_at: Timestamp::ZERO },
+            heart: Heart::Until { due_at: vital.due_at },
             rare: None,
         };
         entry.set_vital(vital);
@@ -90,30 +92,41 @@ impl Entry {
     /// State, counts and times.
     pub fn vital(&self) -> Vital {
         match &self.heart {
-            Heart::Waiting { place, due_at } => fresh(self.fixed.max_attempts, *place, *due_at),
-            Heart::Claimed(vital) => **vital,
+            Heart::Ready { due_at } => self.ready(*due_at),
+            Heart::Until { due_at } => self.until(*due_at),
+            Heart::Whole(vital) => **vital,
         }
     }
 
     /// The state.
     pub fn state(&self) -> State {
-        match &self.heart {
-            Heart::Waiting { place, .. } => State::Available(*place),
-            Heart::Claimed(vital) => vital.life.state,
-        }
+        self.vital().life.state
     }
 
     /// Replaces state, counts and times.
     pub fn set_vital(&mut self, vital: Vital) {
-        if let State::Available(place) = vital.life.state
-            && vital == fresh(self.fixed.max_attempts, place, vital.due_at)
-        {
-            self.heart = Heart::Waiting { place, due_at: vital.due_at };
-        } else if let Heart::Claimed(kept) = &mut self.heart {
+        let due_at = vital.due_at;
+        let is_unclaimed = vital.run.is_none();
+        if is_unclaimed && vital == self.ready(due_at) {
+            self.heart = Heart::Ready { due_at };
+        } else if is_unclaimed && vital == self.until(due_at) {
+            self.heart = Heart::Until { due_at };
+        } else if let Heart::Whole(kept) = &mut self.heart {
             **kept = vital;
         } else {
-            self.heart = Heart::Claimed(Box::new(vital));
+            self.heart = Heart::Whole(Box::new(vital));
         }
+    }
+
+    /// A job that was never claimed and is ready.
+    fn ready(&self, due_at: Timestamp) -> Vital {
+        let rank = rank::fifo(due_at, self.fixed.priority, AGING_DEFAULT);
+        fresh(self.fixed.max_attempts, Place::Ready(rank), due_at)
+    }
+
+    /// A job that was never claimed and is on the timer.
+    fn until(&self, due_at: Timestamp) -> Vital {
+        fresh(self.fixed.max_attempts, Place::Until(due_at), due_at)
     }
 
     /// What changes seldom, made where it was not there.
@@ -127,7 +140,6 @@ impl Entry {
     }
 }
 
-/// A job that was never claimed.
-pub fn fresh(max_attempts: u32, place: Place, due_at: Timestamp) -> Vital {
+fn fresh(max_attempts: u32, place: Place, due_at: Timestamp) -> Vital {
     Vital { life: Life::new(max_attempts, 0, place), due_at, run: None, finished_at: None }
 }

@@ -39,7 +39,7 @@ use self::workers::Workers;
 use crate::change::{Change, Fixed, More, Position, Seq, Vital};
 
 /// Bytes of args kept in memory for claims; args above that are read from the table.
-pub const ARGS_BYTES_KEPT: usize = 48 * 1024 * 1024;
+pub const ARGS_BYTES_KEPT: usize = 16 * 1024 * 1024;
 
 /// Ended jobs let go before one group: more would hold it up for milliseconds. It is more than end
 /// in a group of full batches.

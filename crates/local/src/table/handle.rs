@@ -18,7 +18,7 @@ use super::{Known, Look, Pruned, Table};
 use crate::change::{Change, Position, Seq};
 
 /// Changes that may wait to be applied before the writer has to wait.
-pub const CHANGES_MAX: usize = 300_000;
+pub const CHANGES_MAX: usize = 150_000;
 /// How long a question to the table may take, waiting included.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Jobs pruned in one transaction.

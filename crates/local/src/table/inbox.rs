@@ -25,7 +25,7 @@ pub(super) struct Errand {
 
 /// Empty lists kept to be filled again, and the most changes that one of them has room for. Fresh
 /// memory of that size costs the writer more than filling it.
-const BLANKS_MAX: usize = 64;
+const BLANKS_MAX: usize = 16;
 const BLANK_CHANGES_MAX: usize = 16_384;
 
 /// Groups and errands on their way to the table's thread.

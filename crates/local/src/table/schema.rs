@@ -19,7 +19,7 @@ pub(super) const LONG_BYTES: usize = 4 * 1024;
 
 /// The size of a page of the file.
 pub(super) const PAGE_BYTES: u64 = 4096;
-const CACHE_KIB: i64 = 32 * 1024;
+const CACHE_KIB: i64 = 16 * 1024;
 const READ_CACHE_KIB: i64 = 4 * 1024;
 /// What the write-ahead log is cut to once it has been written back, in bytes.
 const WAL_KEPT: i64 = 4 * 1024 * 1024;
