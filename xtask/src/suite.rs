@@ -5,6 +5,7 @@ mod output;
 mod process;
 mod readme;
 mod runner;
+mod services;
 mod skips;
 
 use std::path::Path;
@@ -68,7 +69,7 @@ enum Work {
     /// The checks of `cargo xtask tidy`.
     Tidy,
     /// Unit and integration tests of some targets, with settings of their own.
-    Tests { targets: Targets, settings: &'static [Setting] },
+    Tests { targets: Targets, settings: &'static [Setting], set_up: Option<fn() -> Result<()>> },
     /// The examples in doc comments.
     Doctests,
     /// The commands of README.md.
@@ -84,7 +85,7 @@ struct Setting {
 
 /// Every suite, in the order in which they run. What needs more than a Rust toolchain says so by
 /// answering with a skip.
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 7] = [
     Suite { name: "tidy", about: "the rules of the house", work: Work::Tidy, minutes_max: 15 },
     Suite {
         name: "tests",
@@ -92,6 +93,7 @@ const SUITES: [Suite; 6] = [
         work: Work::Tests {
             targets: Targets::Others,
             settings: &[Setting { name: "TASKWRIGHT_CASES", value: "200", quick: "50" }],
+            set_up: None,
         },
         minutes_max: 20,
     },
@@ -101,6 +103,7 @@ const SUITES: [Suite; 6] = [
         work: Work::Tests {
             targets: Targets::Like(&["simulation"]),
             settings: &[Setting { name: "TASKWRIGHT_SEEDS", value: "10000", quick: "500" }],
+            set_up: None,
         },
         minutes_max: 15,
     },
@@ -110,8 +113,22 @@ const SUITES: [Suite; 6] = [
         work: Work::Tests {
             targets: Targets::Like(&["crash", "kill"]),
             settings: &[Setting { name: "TASKWRIGHT_ROUNDS", value: "100", quick: "10" }],
+            set_up: None,
         },
         minutes_max: 15,
+    },
+    Suite {
+        name: "postgres",
+        about: "PostgreSQL: the store, its servers, networks and poolers",
+        work: Work::Tests {
+            targets: Targets::Like(&["postgres"]),
+            settings: &[
+                Setting { name: "TASKWRIGHT_CASES", value: "60", quick: "25" },
+                Setting { name: "TASKWRIGHT_ROUNDS", value: "100", quick: "10" },
+            ],
+            set_up: Some(services::prepare),
+        },
+        minutes_max: 25,
     },
     Suite {
         name: "doctests",
@@ -162,7 +179,10 @@ fn perform(suite: &Suite, runner: &Runner, wishes: &Wishes, filter: Option<&str>
     let limit = Duration::from_secs(60 * suite.minutes_max);
     match &suite.work {
         Work::Tidy => tidy::run(&Tree::load(&runner.root)?, None),
-        Work::Tests { targets, settings } => {
+        Work::Tests { targets, settings, set_up } => {
+            if let Some(set_up) = set_up {
+                set_up()?;
+            }
             let choose = |setting: &Setting| {
                 let value = if wishes.quick { setting.quick } else { setting.value };
                 (setting.name, value)

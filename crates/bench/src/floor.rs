@@ -4,6 +4,7 @@
 //! syncs it once, into segments that were zero-filled before and are used again. A life of a job is
 //! three records in three calls: 200 bytes of args and three times 32 bytes. That is the least that
 //! anything which keeps jobs in a log has to do; it has no ids, no order, no state and no reader.
+//! [`crate::order`] has the least of order and state.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -51,12 +52,7 @@ impl BareLog {
             let message = format!("cannot make the bare log in {}: {error}", directory.display());
             Error::new(ErrorCode::Unusable, message)
         };
-        let disk = FileDisk::new(directory).map_err(failed)?;
-        let segments: Vec<Box<dyn DiskFile>> = (0..SEGMENTS)
-            .map(|number| disk.create(&format!("segment-{number}"), SEGMENT_BYTES))
-            .collect::<std::io::Result<_>>()
-            .map_err(failed)?;
-        disk.sync_names().map_err(failed)?;
+        let segments = Segments::create(directory).map_err(failed)?;
         let inbox = Arc::new(Inbox::default());
         let served = Arc::clone(&inbox);
         let thread = std::thread::Builder::new()
@@ -167,9 +163,56 @@ impl Drop for BareLog {
     }
 }
 
-fn serve(inbox: &Inbox, mut segments: Vec<Box<dyn DiskFile>>) {
-    let mut buffer: Vec<u8> = Vec::new();
-    let (mut current, mut offset) = (0, 0);
+/// The files of a bare log.
+pub struct Segments {
+    files: Vec<Box<dyn DiskFile>>,
+    current: usize,
+    offset: u64,
+    buffer: Vec<u8>,
+}
+
+impl Segments {
+    /// Zero-filled files in a directory of their own.
+    pub fn create(directory: &Path) -> std::io::Result<Self> {
+        let disk = FileDisk::new(directory)?;
+        let files = (0..SEGMENTS)
+            .map(|number| disk.create(&format!("segment-{number}"), SEGMENT_BYTES))
+            .collect::<std::io::Result<_>>()?;
+        disk.sync_names()?;
+        Ok(Segments { files, current: 0, offset: 0, buffer: Vec::new() })
+    }
+
+    /// Begins a group.
+    pub fn begin(&mut self) {
+        self.buffer.clear();
+        self.buffer.resize(HEADER_BYTES, 0);
+    }
+
+    /// Adds a record of these parts to the group.
+    pub fn add(&mut self, parts: &[&[u8]]) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        self.buffer.extend_from_slice(&(length as u32).to_le_bytes());
+        parts.iter().for_each(|part| self.buffer.extend_from_slice(part));
+    }
+
+    /// Writes the group and syncs it.
+    pub fn commit(&mut self) -> std::io::Result<()> {
+        let buffer = &mut self.buffer;
+        let checksum = crc32fast::hash(buffer);
+        buffer[..4].copy_from_slice(&checksum.to_le_bytes());
+        buffer.resize(buffer.len().next_multiple_of(BLOCK), 0);
+        if self.offset + buffer.len() as u64 > SEGMENT_BYTES {
+            (self.current, self.offset) = ((self.current + 1) % self.files.len(), 0);
+        }
+        let file = &mut self.files[self.current];
+        file.write_at(self.offset, buffer)?;
+        file.sync()?;
+        self.offset += buffer.len() as u64;
+        Ok(())
+    }
+}
+
+fn serve(inbox: &Inbox, mut segments: Segments) {
     loop {
         let waiting = {
             let mut state = inbox.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,23 +224,13 @@ fn serve(inbox: &Inbox, mut segments: Vec<Box<dyn DiskFile>>) {
             }
             std::mem::take(&mut state.waiting)
         };
-        buffer.clear();
-        buffer.resize(HEADER_BYTES, 0);
+        segments.begin();
         for record in waiting.iter().flat_map(|(records, _)| records) {
-            buffer.extend_from_slice(&(record.len() as u32).to_le_bytes());
-            buffer.extend_from_slice(record);
+            segments.add(&[record]);
         }
-        let checksum = crc32fast::hash(&buffer);
-        buffer[..4].copy_from_slice(&checksum.to_le_bytes());
-        buffer.resize(buffer.len().next_multiple_of(BLOCK), 0);
-        if offset + buffer.len() as u64 > SEGMENT_BYTES {
-            (current, offset) = ((current + 1) % segments.len(), 0);
-        }
-        let file = &mut segments[current];
-        if file.write_at(offset, &buffer).and_then(|()| file.sync()).is_err() {
+        if segments.commit().is_err() {
             return;
         }
-        offset += buffer.len() as u64;
         for (_, done) in waiting {
             let _ = done.send(());
         }

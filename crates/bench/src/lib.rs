@@ -4,11 +4,14 @@
 //! A floor is the least that the task at hand costs on this machine: for the file store a bare log
 //! that writes as many bytes and syncs as often, without any queue.
 
+mod bare;
 mod delay;
 mod floor;
 mod http;
 mod life;
 mod measure;
+mod order;
+mod postgres;
 mod run;
 mod size;
 mod trouble;

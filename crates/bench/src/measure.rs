@@ -46,6 +46,10 @@ pub struct Figure {
     pub floor: Option<f64>,
     /// Value over floor: for rates, how much of what the machine can do is left to the user.
     pub ratio: Option<f64>,
+    /// What a log with order and leases reached in the same run.
+    pub floor_with_order: Option<f64>,
+    /// Value over that.
+    pub ratio_with_order: Option<f64>,
     /// Median latency of a call.
     pub p50_ms: Option<f64>,
     /// Latency that one call in a hundred exceeds.
@@ -61,6 +65,8 @@ impl Figure {
             unit,
             floor: None,
             ratio: None,
+            floor_with_order: None,
+            ratio_with_order: None,
             p50_ms: None,
             p99_ms: None,
         }
@@ -79,6 +85,13 @@ impl Figure {
     pub fn over(mut self, floor: f64) -> Self {
         self.floor = Some(floor);
         self.ratio = (floor > 0.0).then(|| self.value / floor);
+        self
+    }
+
+    /// The same figure beside what a log with order and leases reached.
+    pub fn over_with_order(mut self, floor: f64) -> Self {
+        self.floor_with_order = Some(floor);
+        self.ratio_with_order = (floor > 0.0).then(|| self.value / floor);
         self
     }
 }

@@ -15,6 +15,8 @@ use crate::floor::BareLog;
 use crate::http::Served;
 use crate::life;
 use crate::measure::{Figure, Unit};
+use crate::order::OrderedLog;
+use crate::postgres;
 use crate::size;
 use crate::trouble;
 
@@ -36,14 +38,16 @@ pub struct Options {
     pub only: Option<String>,
     /// Where the files of the measured stores go: on the disk that is to be measured.
     pub directory: PathBuf,
+    /// The PostgreSQL database to measure instead, by its URL.
+    pub store: Option<String>,
 }
 
 impl Options {
-    fn length(&self) -> Duration {
+    pub(crate) fn length(&self) -> Duration {
         if self.quick { Duration::from_secs(2) } else { Duration::from_secs(30) }
     }
 
-    fn scaled(&self, full: usize) -> usize {
+    pub(crate) fn scaled(&self, full: usize) -> usize {
         if self.quick { full / 20 } else { full }
     }
 }
@@ -72,6 +76,7 @@ const MEASUREMENTS: &[Measurement] = &[
     Measurement { names: &["file.inprocess.batch100.drain"], run: Bench::file_drain },
     Measurement { names: &["memory.inprocess.batch100.life"], run: Bench::memory_lives },
     Measurement { names: &["file.inprocess.idle.start"], run: Bench::file_start },
+    Measurement { names: &["file.inprocess.delay"], run: Bench::file_delay },
     Measurement {
         names: &["file.http.batch100.enqueue", "file.http.batch100.drain"],
         run: Bench::http_bulk,
@@ -99,6 +104,10 @@ const MEASUREMENTS: &[Measurement] = &[
 pub fn run(options: Options, mut each: impl FnMut(&Figure)) -> Result<()> {
     let bench = Bench::new(options)?;
     let mut measured = 0;
+    if let Some(url) = &bench.options.store {
+        measured = postgres::run(&bench, url, &mut each)?;
+        return if measured > 0 { Ok(()) } else { Err(nothing(&postgres::names())) };
+    }
     for measurement in MEASUREMENTS {
         let only = bench.options.only.as_deref().unwrap_or_default();
         if !measurement.names.iter().any(|name| name.contains(only)) {
@@ -111,15 +120,19 @@ pub fn run(options: Options, mut each: impl FnMut(&Figure)) -> Result<()> {
     }
     if measured == 0 {
         let names: Vec<_> = MEASUREMENTS.iter().flat_map(|m| m.names).copied().collect();
-        let message = format!("nothing is measured by that name; there are {}", names.join(", "));
-        return Err(Error::new(ErrorCode::NotFound, message));
+        return Err(nothing(&names));
     }
     Ok(())
 }
 
-struct Bench {
-    options: Options,
-    runtime: tokio::runtime::Runtime,
+fn nothing(names: &[&str]) -> Error {
+    let message = format!("nothing is measured by that name; there are {}", names.join(", "));
+    Error::new(ErrorCode::NotFound, message)
+}
+
+pub(crate) struct Bench {
+    pub(crate) options: Options,
+    pub(crate) runtime: tokio::runtime::Runtime,
 }
 
 /// A store in a directory that is gone after the measurement.
@@ -164,9 +177,15 @@ impl Bench {
             let (log, _directory) = self.floor()?;
             self.runtime.block_on(log.lives(callers, batch, length / 3))
         };
+        let queued = self.options.scaled(100_000);
+        let with_order = {
+            let directory = self.directory()?;
+            let log = Arc::new(OrderedLog::create(directory.path())?);
+            self.runtime.block_on(log.lives(callers, batch, queued, length / 3))
+        };
         let opened = self.open()?;
         let tally = self.runtime.block_on(async {
-            life::preload(&opened.api, self.options.scaled(100_000)).await?;
+            life::preload(&opened.api, queued).await?;
             let mut tally = life::lives(&opened.api, callers, batch, length).await?;
             // A table that lags would have to be paid for later: wait for it inside the time.
             let began = Instant::now();
@@ -175,7 +194,11 @@ impl Bench {
             Ok::<_, Error>(tally)
         })?;
         let figure = Figure::rate(format!("file.inprocess.{shape}.life"), &tally);
-        Ok(vec![figure.over(floor.rate())])
+        Ok(vec![
+            Figure::rate(format!("floor.log.{shape}.life"), &floor),
+            Figure::rate(format!("floor.log_with_order.{shape}.life"), &with_order),
+            figure.over(floor.rate()).over_with_order(with_order.rate()),
+        ])
     }
 
     fn file_concurrent_enqueue(&self) -> Result<Vec<Figure>> {
@@ -275,6 +298,18 @@ impl Bench {
     fn file_start(&self) -> Result<Vec<Figure>> {
         let opened = self.open()?;
         self.start_figures("file.inprocess.idle.start", &opened.api, opened.directory.path())
+    }
+
+    fn file_delay(&self) -> Result<Vec<Figure>> {
+        let opened = self.open()?;
+        let samples = self.options.scaled(1_000).max(100);
+        let late = self.runtime.block_on(delay::delayed(&opened.api, samples))?;
+        let p99 = late.percentile_ms(99.0);
+        let mut figure =
+            Figure::new("file.inprocess.delay", p99.unwrap_or(0.0), Unit::Milliseconds);
+        figure.p50_ms = late.percentile_ms(50.0);
+        figure.p99_ms = p99;
+        Ok(vec![figure])
     }
 
     fn http_bulk(&self) -> Result<Vec<Figure>> {

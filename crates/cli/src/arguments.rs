@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use taskwright_core::Name;
 
 use crate::commands::{
-    bench, cancel, claim, delete, doctor, each, enqueue, fsck, job, jobs, pause, peek, queues,
-    redrive, report, resume, serve, size, worker, workers,
+    bench, cancel, claim, delete, doctor, each, enqueue, fsck, job, jobs, migrate, moving, nodes,
+    pause, peek, queues, redrive, report, resume, serve, size, worker, workers,
 };
 
 /// Durable jobs: enqueue them, run them, get results; nothing is lost when anything is killed.
@@ -39,6 +39,9 @@ pub struct Global {
     /// where none does, they open the store themselves.
     #[arg(long, global = true, value_name = "DIR", conflicts_with = "server")]
     pub data: Option<PathBuf>,
+    /// The store, by its URL: postgres://USER@HOST/DATABASE or file:DIR [env: TASKWRIGHT_STORE]
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "server")]
+    pub store: Option<String>,
     /// Talk to the server at this URL instead [env: TASKWRIGHT_SERVER; its token: TASKWRIGHT_TOKEN]
     #[arg(long, global = true, value_name = "URL")]
     pub server: Option<String>,
@@ -76,6 +79,8 @@ pub enum Command {
     Size(size::Arguments),
     /// List workers
     Workers(workers::Arguments),
+    /// List the processes that have the store open
+    Nodes(nodes::Arguments),
     /// Stop jobs
     Cancel(cancel::Arguments),
     /// Restart jobs that have ended
@@ -94,6 +99,10 @@ pub enum Command {
     Doctor(doctor::Arguments),
     /// Check the directory of a closed store
     Fsck(fsck::Arguments),
+    /// Move all jobs and settings from one store into another
+    Move(moving::Arguments),
+    /// Bring the schema of a store in PostgreSQL to the version of this program
+    Migrate(migrate::Arguments),
     /// Measure scheduling, execution, latency and error handling, beside their floors
     Bench(bench::Arguments),
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use taskwright_core::{AttemptRecord, Job, JobError, Json, Place, State};
-use taskwright_store::{QueueCounts, WorkerView};
+use taskwright_store::{NodeView, QueueCounts, WorkerView};
 
 /// One line of JSON.
 pub fn line(value: &impl Serialize) -> String {
@@ -214,6 +214,28 @@ impl<'a> From<&'a WorkerView> for WorkerLine<'a> {
             first_seen_at: worker.first_seen_at.to_string(),
             last_seen_at: worker.last_seen_at.to_string(),
             running: worker.running,
+        }
+    }
+}
+
+/// A process that has the store open.
+#[derive(Serialize)]
+pub struct NodeLine<'a> {
+    epoch: u32,
+    name: &'a str,
+    version: &'a str,
+    started_at: String,
+    seen_at: String,
+}
+
+impl<'a> From<&'a NodeView> for NodeLine<'a> {
+    fn from(node: &'a NodeView) -> Self {
+        NodeLine {
+            epoch: node.epoch,
+            name: &node.name,
+            version: &node.version,
+            started_at: node.started_at.to_string(),
+            seen_at: node.seen_at.to_string(),
         }
     }
 }

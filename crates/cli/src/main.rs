@@ -13,7 +13,7 @@ mod subprocess;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::Exit;
@@ -49,6 +49,11 @@ fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 
 async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
     let Arguments { global, command } = arguments;
+    // A server of a store that a URL names keeps its token in the directory.
+    if global.store.is_some() && global.data.is_some() && !matches!(command, Command::Serve(_)) {
+        let message = "the argument '--store <URL>' cannot be used with '--data <DIR>' here";
+        Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
+    }
     match command {
         Command::Bench(arguments) => commands::bench::run(&global, arguments).await,
         Command::Each(arguments) => commands::each::run(&global, arguments).await,
@@ -61,6 +66,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Peek(arguments) => commands::peek::run(&global, arguments).await,
         Command::Size(arguments) => commands::size::run(&global, arguments).await,
         Command::Workers(arguments) => commands::workers::run(&global, arguments).await,
+        Command::Nodes(arguments) => commands::nodes::run(&global, arguments).await,
         Command::Cancel(arguments) => commands::cancel::run(&global, arguments).await,
         Command::Redrive(arguments) => commands::redrive::run(&global, arguments).await,
         Command::Delete(arguments) => commands::delete::run(&global, arguments).await,
@@ -69,6 +75,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Claim(arguments) => commands::claim::run(&global, arguments).await,
         Command::Report(arguments) => commands::report::run(&global, arguments).await,
         Command::Doctor(arguments) => commands::doctor::run(&global, arguments).await,
+        Command::Move(arguments) => commands::moving::run(&global, arguments).await,
+        Command::Migrate(arguments) => commands::migrate::run(&global, arguments).await,
         Command::Fsck(arguments) => commands::fsck::run(&global, &arguments),
     }
 }

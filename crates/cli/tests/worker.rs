@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::{Ran, Sandbox, Started, is_alive, until};
@@ -145,8 +147,12 @@ fn cancel_stops_the_command() {
     let _worker = served.worker("./slow", &[]);
     let id = served.enqueue(&[]);
     until("it runs", || !served.sandbox.read("own").is_empty());
+    let asked = Instant::now();
     served.run(&["cancel", &id, "--reason", "no longer needed"]).exits(0);
     let job = served.ended(&id, 1);
+    // With heartbeats alone it would take up to 5 seconds; 2 are promised to a machine at ease.
+    let taken = asked.elapsed();
+    assert!(taken < Duration::from_millis(3_500), "the command was told after {taken:?}");
     assert_eq!(
         (&job["state"], &job["cancel_reason"]),
         (&json!("cancelled"), &json!("no longer needed"))

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use taskwright_core::{Job, JobId, Json, Name, RetryPolicy, StateName, Timestamp};
+use taskwright_core::limits::WAIT_MAX;
+use taskwright_core::{Job, JobId, Json, Name, RetryPolicy, StateName, Timestamp, WorkerId};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
-    Page, QueueCounts, Refusal, Report, Reported, WorkerView,
+    NodeView, Page, QueueCounts, Refusal, Report, Reported, WorkerView,
 };
 
 use crate::error::Result;
@@ -143,6 +144,14 @@ pub trait Api: Send + Sync + 'static {
     async fn report(&self, reports: Vec<Report>) -> Result<Vec<Reported>>;
     /// Renews a worker's lease; see `Store::heartbeat`.
     async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply>;
+    /// Waits until a worker should send a heartbeat at once, because an attempt of its was asked to
+    /// stop; `false` after `wait` (at most `WAIT_MAX`). Only a hint: whoever is never told hears it
+    /// with the next heartbeat.
+    async fn listen(&self, namespace: &Name, worker: WorkerId, wait: Duration) -> Result<bool> {
+        let _ = (namespace, worker);
+        tokio::time::sleep(wait.min(WAIT_MAX)).await;
+        Ok(false)
+    }
     /// Cancels, redrives, deletes, pauses, resumes; `actor` is who asks, for the audit record.
     async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>>;
     /// Jobs by id, whole; `None` where there is none.
@@ -157,6 +166,14 @@ pub trait Api: Send + Sync + 'static {
     async fn counts(&self, namespace: &Name) -> Result<Vec<QueueCounts>>;
     /// The workers of a namespace.
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>>;
+    /// The processes that have the store open; where only one can, that one.
+    async fn nodes(&self) -> Result<Vec<NodeView>> {
+        Ok(Vec::new())
+    }
+    /// Why calls cannot be expected to succeed just now; see `Store::outage`.
+    fn outage(&self) -> Option<String> {
+        None
+    }
     /// What the store is and what it promises.
     async fn describe(&self) -> Result<Description>;
 

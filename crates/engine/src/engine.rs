@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
-use taskwright_core::{Job, JobId, Name, Timestamp};
+use taskwright_core::{Job, JobId, Name, Timestamp, WorkerId};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
-    Insert, Inserted, Page, QueueCounts, Refusal, Report, Reported, Store, Swept, WorkerView,
+    Insert, Inserted, NodeView, Page, QueueCounts, Refusal, Report, Reported, Store, Swept,
+    WorkerView,
 };
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -20,7 +21,8 @@ use tokio::time::Instant;
 use crate::api::{Api, Enqueued, JobRequest, Start, Work, WorkReply};
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::IdSource;
-use crate::sweeper::sweep;
+use crate::nudged::Nudged;
+use crate::sweeper::{self, Due, sweep};
 use crate::validate;
 use crate::waiters::Waiters;
 
@@ -33,7 +35,11 @@ pub struct Engine {
     store: Arc<dyn Store>,
     ids: Arc<IdSource>,
     waiters: Arc<Waiters>,
+    nudged: Arc<Nudged>,
+    /// When the thread should sweep next.
+    due: Arc<Due>,
     background: Background,
+    started_at: Instant,
 }
 
 /// The engine's own thread and its runtime. Stops when dropped.
@@ -51,7 +57,7 @@ enum Sweeping {
 }
 
 impl Engine {
-    /// An engine that sweeps the store every second. Fails where no thread can be started.
+    /// An engine that sweeps the store every second, and when a job comes due. Fails where no thread can be started.
     pub fn start(store: Arc<dyn Store>) -> Result<Arc<Engine>> {
         Engine::with(store, Sweeping::Always)
     }
@@ -63,19 +69,23 @@ impl Engine {
 
     fn with(store: Arc<dyn Store>, sweeping: Sweeping) -> Result<Arc<Engine>> {
         let ids = Arc::new(IdSource::default());
+        let due = Arc::new(Due::default());
         let (stop, stopped) = watch::channel(false);
         let background = {
-            let (store, ids) = (Arc::clone(&store), Arc::clone(&ids));
+            let (store, ids, due) = (Arc::clone(&store), Arc::clone(&ids), Arc::clone(&due));
             Background::start(stop, async move {
                 let mut until = stopped.clone();
                 if sweeping == Sweeping::Always {
-                    sweep(store, ids, stopped).await;
+                    sweep(store, ids, due, stopped).await;
                 }
                 // Those who wait are still to be woken. An error means that the engine is gone.
                 let _ = until.wait_for(|stop| *stop).await;
             })?
         };
-        Ok(Arc::new(Engine { store, ids, waiters: Arc::default(), background }))
+        let nudged = Arc::new(Nudged::default());
+        background.runtime.spawn(Arc::clone(&nudged).listen(store.nudges()));
+        let (waiters, started_at) = (Arc::default(), Instant::now());
+        Ok(Arc::new(Engine { store, ids, waiters, nudged, due, background, started_at }))
     }
 
     /// Does what is due now, all of it.
@@ -88,6 +98,7 @@ impl Engine {
             total.timed_out += swept.timed_out;
             total.expired += swept.expired;
             total.pruned += swept.pruned;
+            (total.now, total.next_due) = (swept.now, swept.next_due);
             if !swept.more {
                 return Ok(total);
             }
@@ -100,7 +111,7 @@ impl Engine {
     }
 
     async fn now(&self) -> Result<Timestamp> {
-        Ok(self.store.describe().await?.now)
+        Ok(self.store.now().await?)
     }
 
     async fn look(&self, namespace: &Name, id: JobId) -> Result<Option<Job>> {
@@ -151,9 +162,14 @@ impl Api for Engine {
         self.ids.fill(jobs.iter_mut().map(|job| &mut job.id))?;
         let needs_time = jobs.iter().any(|job| job.start != Start::Now);
         let now = if needs_time { self.now().await? } else { Timestamp::ZERO };
+        let asked_at = Instant::now();
         let jobs = validate::new_jobs(jobs, now)?;
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+        let next_due = jobs.iter().filter_map(|job| job.run_at).filter(|&at| at > now).min();
         let inserted = self.store.insert(Insert { jobs, partial }).await?;
+        if let Some(at) = next_due {
+            self.due.by(asked_at + at.since(now));
+        }
         let answered = inserted.into_iter().zip(ids).enumerate();
         answered.filter_map(|(item, (inserted, id))| answer(item, inserted, id, partial)).collect()
     }
@@ -168,12 +184,22 @@ impl Api for Engine {
             return Ok(Vec::new());
         }
         validate::reports(&mut reports)?;
-        Ok(self.store.report(reports).await?)
+        let (asked_at, due_after) = (Instant::now(), sweeper::due_after(&reports));
+        let reported = self.store.report(reports).await?;
+        if let Some(wait) = due_after {
+            self.due.by(asked_at + wait);
+        }
+        Ok(reported)
     }
 
     async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
         validate::heartbeat(&heartbeat)?;
+        self.nudged.beats(&heartbeat.namespace, heartbeat.worker);
         Ok(self.store.heartbeat(heartbeat).await?)
+    }
+
+    async fn listen(&self, namespace: &Name, worker: WorkerId, wait: Duration) -> Result<bool> {
+        self.nudged.wait(namespace, worker, wait).await
     }
 
     async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>> {
@@ -230,6 +256,25 @@ impl Api for Engine {
 
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {
         Ok(self.store.workers(namespace).await?)
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeView>> {
+        let nodes = self.store.nodes().await?;
+        if !nodes.is_empty() {
+            return Ok(nodes);
+        }
+        let Description { epoch, now, .. } = self.store.describe().await?;
+        Ok(vec![NodeView {
+            epoch,
+            name: format!("pid:{}", std::process::id()).into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at: now.minus(self.started_at.elapsed()),
+            seen_at: now,
+        }])
+    }
+
+    fn outage(&self) -> Option<String> {
+        self.store.outage()
     }
 
     async fn describe(&self) -> Result<Description> {

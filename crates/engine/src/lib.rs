@@ -9,6 +9,7 @@ mod engine;
 pub mod error;
 mod fingerprint;
 pub mod ids;
+mod nudged;
 mod sweeper;
 mod validate;
 mod waiters;

@@ -72,7 +72,7 @@ fn floor(directory: &Path, lives: usize, length: Duration) -> Outcome<(f64, Dura
 /// Groups a second of the journal with the changes of so many lives.
 fn journal(directory: &Path, lives: usize, length: Duration) -> Outcome<f64> {
     let disk = Arc::new(FileDisk::new(directory)?);
-    let expect = Expect { store: StoreId([7; 16]), table_position: 0 };
+    let expect = Expect { store: StoreId([7; 16]), table_position: 0, replay_after: 0 };
     let (mut journal, _) =
         Journal::open(disk, JournalOptions::default(), expect, &mut |_, _, _| Ok(()))?;
     let changes = life(Timestamp::from_millis(1_795_000_000_000));

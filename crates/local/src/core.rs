@@ -9,7 +9,7 @@ use taskwright_store::{Claim, ClaimedJob, Clock, Error, ErrorKind, Publisher, Re
 
 use crate::change::{Change, Position};
 use crate::journal::{Durability, Group, Journal};
-use crate::ledger::{Archive, Ledger};
+use crate::ledger::{Archive, Ledger, Shown};
 use crate::request::{Reply, Request, Settled};
 
 /// A group is closed when it may have grown to this many bytes of journal.
@@ -27,8 +27,10 @@ pub trait Feed: Send {
     fn blank(&mut self) -> Vec<Change> {
         Vec::new()
     }
-    /// The position up to which the table shows everything.
+    /// The position up to which the table shows everything but jobs that have not ended.
     fn applied(&self) -> Position;
+    /// The position up to which the table shows everything.
+    fn whole(&self) -> Position;
     /// The position up to which the table has everything durably.
     fn durable(&self) -> Position;
     /// Is told how many segments the journal uses until the table has their groups durably.
@@ -176,7 +178,7 @@ impl Core {
 
     /// Lets go of some of what the table has, where nobody waits. Answers whether there is more.
     pub fn tidy(&mut self) -> bool {
-        let more = self.ledger.let_go(self.feed.applied(), TIDIED_AT_ONCE);
+        let more = self.ledger.let_go(self.shown(), TIDIED_AT_ONCE);
         self.release();
         more
     }
@@ -205,8 +207,12 @@ impl Core {
     fn begin(&mut self) {
         let wall = self.clock.now();
         let next = self.position() + 1;
-        self.ledger.begin(next, wall, self.feed.applied(), self.publisher.is_heard());
+        self.ledger.begin(next, wall, self.shown(), self.publisher.is_heard());
         self.release();
+    }
+
+    fn shown(&self) -> Shown {
+        Shown { ended: self.feed.applied(), all: self.feed.whole() }
     }
 
     fn release(&mut self) {
@@ -260,6 +266,11 @@ impl Core {
             }
             Request::Counts(namespace, reply) => answer(reply, Ok(ledger.counts(&namespace))),
             Request::Workers(namespace, reply) => answer(reply, Ok(ledger.workers(&namespace))),
+            Request::Import(records, reply) => answer(reply, ledger.import(records, archive)),
+            Request::Settings(reply) => {
+                let settings = ledger.settings();
+                return self.answer_at_position(reply, settings);
+            }
             Request::Settle(reply) => {
                 let settled = Settled {
                     position: self.position_if_committed(),
@@ -301,6 +312,7 @@ impl Core {
         }
         if self.stopped.is_none() {
             self.publisher.publish(events);
+            self.publisher.nudge(self.ledger.take_nudges());
         }
     }
 

@@ -53,8 +53,11 @@ fn check(directory: &Directory, found: &mut Soundness) -> Result<()> {
         Error::new(ErrorKind::Unusable, format!("cannot open {}: {error}", place.display()))
     })?;
     let disk: Arc<dyn Disk> = Arc::new(disk);
-    let expect =
-        Expect { store: StoreId(table.store().to_be_bytes()), table_position: table.position() };
+    let expect = Expect {
+        store: StoreId(table.store().to_be_bytes()),
+        table_position: table.position(),
+        replay_after: table.whole(),
+    };
     let journal = journal::check(&disk, expect)?;
     found.segments = journal.segments;
     found.changes_ahead = journal.changes;

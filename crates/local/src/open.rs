@@ -12,7 +12,7 @@ use crate::disk::{Disk, FileDisk};
 use crate::journal::{Cut, Durability, Expect, Group, Journal, JournalOptions, StoreId};
 use crate::ledger::{Archive, Ledger, Start};
 use crate::options::{FileOptions, MemoryOptions};
-use crate::table::{Table, TableArchive, TableHandle, TableThread};
+use crate::table::{Held, Table, TableArchive, TableHandle, TableThread};
 use crate::writer::{self, Inbox};
 
 /// How often groups are synced where the operating system is to decide: it bounds how far the
@@ -41,14 +41,15 @@ pub(crate) fn file(
         let place = directory.journal();
         Error::new(ErrorKind::Unusable, format!("cannot open {}: {error}", place.display()))
     })?;
-    let expect = Expect { store, table_position: table.position() };
+    let expect = Expect { store, table_position: table.position(), replay_after: table.whole() };
+    let held = table.held()?;
     let ledger = loaded(&table, random()? as u64)?;
     let (handle, table_thread) = TableHandle::start(table, Box::new(|_| {}))?;
     let journal_options =
         JournalOptions { durability: options.durability, ..JournalOptions::default() };
     let mut archive = TableArchive::new(handle.clone())?;
     let recovery =
-        Recovery { ledger, archive: &mut archive, feed: &mut handle.clone(), clock: &*clock };
+        Recovery { ledger, held, archive: &mut archive, feed: &mut handle.clone(), clock: &*clock };
     let recovered = recovery.run(Arc::new(disk), journal_options, expect);
     let (ledger, log, cut) = match recovered {
         Ok(recovered) => recovered,
@@ -101,6 +102,7 @@ fn start(
 /// What becomes of a ledger that knows what the table knows.
 pub(crate) struct Recovery<'a> {
     pub ledger: Ledger,
+    pub held: Held,
     pub archive: &'a mut dyn Archive,
     pub feed: &'a mut dyn Feed,
     pub clock: &'a dyn Clock,
@@ -114,9 +116,10 @@ impl Recovery<'_> {
         options: JournalOptions,
         expect: Expect,
     ) -> Result<(Ledger, Log, Option<Cut>)> {
-        let Recovery { mut ledger, archive, feed, clock } = self;
+        let Recovery { mut ledger, held, archive, feed, clock } = self;
         let (journal, recovered) =
-            Journal::open(disk, options, expect, &mut |position, now, changes| {
+            Journal::open(disk, options, expect, &mut |position, now, mut changes| {
+                held.keep(position, &mut changes);
                 ledger.replay(position, now, &changes, archive)?;
                 feed.push(position, now, changes);
                 Ok(())

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use taskwright_core::{Job, JobId, Name, StateName, Timestamp};
 use taskwright_store::{
-    Claim, ClaimedJob, Command, Controlled, Heartbeat, HeartbeatReply, Insert, Inserted,
-    QueueCounts, Report, Reported, Result, Swept, WorkerView,
+    Claim, ClaimedJob, Command, Controlled, Heartbeat, HeartbeatReply, Imported, Insert, Inserted,
+    QueueCounts, Record, Report, Reported, Result, Settings, Swept, WorkerView,
 };
 use tokio::sync::oneshot;
 
@@ -37,6 +37,10 @@ pub enum Request {
     Counts(Name, Reply<Vec<QueueCounts>>),
     /// See `Store::workers`.
     Workers(Name, Reply<Vec<WorkerView>>),
+    /// See `Store::import`.
+    Import(Vec<Record>, Reply<Vec<Imported>>),
+    /// The settings, and the position at which the table shows all jobs.
+    Settings(Reply<(Position, Settings)>),
     /// Everything asked before is durable at this position, and this is the time.
     Settle(Reply<Settled>),
     /// The table has pruned ended jobs, and remembers so many ids.
@@ -65,7 +69,7 @@ impl Request {
 
     /// Whether it brings new work, which can be refused when there is no room.
     pub fn is_new_work(&self) -> bool {
-        matches!(self, Request::Insert(..))
+        matches!(self, Request::Insert(..) | Request::Import(..))
     }
 
     /// About how many bytes it adds to the journal, rather too many.
@@ -74,6 +78,7 @@ impl Request {
             Request::Insert(insert, _) => {
                 insert.jobs.iter().map(|job| 320 + job.args.len() + job.extras.bytes()).sum()
             }
+            Request::Import(records, _) => records.iter().map(Record::bytes).sum(),
             Request::Claim(claim, ..) => 256 + 96 * claim.max,
             Request::Report(reports, _) => {
                 reports.iter().map(|report| 256 + report.outcome.bytes()).sum()
@@ -105,6 +110,8 @@ impl Request {
             Request::Peek(.., reply) => answer(reply, error),
             Request::Counts(_, reply) => answer(reply, error),
             Request::Workers(_, reply) => answer(reply, error),
+            Request::Import(_, reply) => answer(reply, error),
+            Request::Settings(reply) => answer(reply, error),
             Request::Settle(reply) => answer(reply, error),
             Request::Pruned(.., reply) => answer(reply, error),
         }

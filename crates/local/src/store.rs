@@ -9,8 +9,9 @@ use taskwright_core::limits::{BATCH_MAX, WAIT_MAX};
 use taskwright_core::{Job, JobId, Name};
 use taskwright_store::{
     Claim, ClaimedJob, Clock, Command, Controlled, Description, Durability as Class, Error,
-    ErrorKind, Events, Filter, Heartbeat, HeartbeatReply, Insert, Inserted, Page, Publisher,
-    QueueCounts, Report, Reported, Result, Retention, Store, Swept, WorkerView,
+    ErrorKind, Events, Exported, Filter, Heartbeat, HeartbeatReply, Imported, Insert, Inserted,
+    Nudges, Page, Publisher, QueueCounts, Record, Report, Reported, Result, Retention, Store,
+    Swept, WorkerView, moving,
 };
 use tokio::sync::oneshot;
 
@@ -292,11 +293,28 @@ impl Store for LocalStore {
         self.ask(|reply| Request::Workers(namespace, reply)).await
     }
 
+    async fn export(&self, after: Option<u64>, limit: usize) -> Result<Exported> {
+        let (position, settings) = self.ask(Request::Settings).await?;
+        let page = self.table.export(position, after, limit.clamp(1, BATCH_MAX)).await?;
+        Ok(Exported { settings: after.is_none().then_some(settings), ..page })
+    }
+
+    async fn import(&self, records: Vec<Record>) -> Result<Vec<Imported>> {
+        moving::check_batch(&records)?;
+        self.wait_for_room(CHANGES_MAX).await?;
+        self.ask(|reply| Request::Import(records, reply)).await
+    }
+
     fn events(&self) -> Events {
         // Where it is closed, so is the stream of a publisher just dropped.
         self.opened()
             .as_ref()
             .map_or_else(|| Publisher::default().subscribe(), |open| open.publisher.subscribe())
+    }
+
+    fn nudges(&self) -> Nudges {
+        let open = self.opened();
+        open.as_ref().map_or_else(Nudges::none, |open| open.publisher.subscribe_to_nudges())
     }
 
     async fn describe(&self) -> Result<Description> {

@@ -28,7 +28,7 @@ fn golden(kind: &str) -> PathBuf {
 
 fn inspected(kind: &str) -> Result<Checked, Error> {
     let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(golden(kind)).expect("a golden directory"));
-    check(&disk, Expect { store: STORE, table_position: 0 })
+    check(&disk, Expect { store: STORE, table_position: 0, replay_after: 0 })
 }
 
 /// A group as `contents.txt` tells it.
@@ -46,7 +46,7 @@ fn format_1_is_read() {
     }
     let disk = Arc::new(FileDisk::new(directory.path()).expect("a disk"));
     let mut found = String::new();
-    let expect = Expect { store: STORE, table_position: 0 };
+    let expect = Expect { store: STORE, table_position: 0, replay_after: 0 };
     let (journal, recovered) =
         Journal::open(disk, OPTIONS, expect, &mut |position, now, changes| {
             found.push_str(&told(position, now, &changes));
@@ -92,7 +92,7 @@ fn a_whole_group_that_makes_no_sense_is_corruption() {
 #[test]
 fn another_store_is_refused() {
     let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(golden("journal")).expect("a directory"));
-    let expect = Expect { store: StoreId([1; 16]), table_position: 0 };
+    let expect = Expect { store: StoreId([1; 16]), table_position: 0, replay_after: 0 };
     assert_eq!(check(&disk, expect).expect_err("it is read").kind, ErrorKind::Unusable);
 }
 
@@ -105,7 +105,7 @@ fn write_golden_files() {
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("a directory");
         let disk = Arc::new(FileDisk::new(path).expect("a disk"));
-        let expect = Expect { store: STORE, table_position: 0 };
+        let expect = Expect { store: STORE, table_position: 0, replay_after: 0 };
         Journal::open(disk, OPTIONS, expect, &mut |_, _, _| Ok(())).expect("a new journal").0
     };
     let mut journal = fresh("journal");

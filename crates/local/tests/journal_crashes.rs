@@ -104,7 +104,8 @@ impl World {
 
     fn open(&mut self) -> Result<Journal, Broken> {
         let history = &mut self.history;
-        let expect = Expect { store: STORE, table_position: history.applied };
+        let expect =
+            Expect { store: STORE, table_position: history.applied, replay_after: history.applied };
         let mut next = history.applied;
         let mut replayed = Vec::new();
         let opened = Journal::open(

@@ -25,7 +25,7 @@ type Groups = Vec<(Position, Vec<Change>)>;
 
 fn open(disk: &SimDisk, table_position: Position) -> Result<(Journal, Recovered, Groups), Error> {
     let mut groups = Vec::new();
-    let expect = Expect { store: STORE, table_position };
+    let expect = Expect { store: STORE, table_position, replay_after: table_position };
     let disk = Arc::new(disk.clone());
     let (journal, recovered) =
         Journal::open(disk, OPTIONS, expect, &mut |position, _, changes| {

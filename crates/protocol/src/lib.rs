@@ -15,6 +15,7 @@ mod heartbeat;
 mod instant;
 mod job;
 pub mod line;
+mod listen;
 mod look;
 mod operation;
 pub mod problem;

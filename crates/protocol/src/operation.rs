@@ -14,6 +14,8 @@ pub enum Operation {
     Report,
     /// Renew a worker's lease.
     Heartbeat,
+    /// Wait to be told to send a heartbeat at once.
+    Listen,
     /// Report, heartbeat and claim in one.
     Work,
     /// Cancel, redrive, delete, pause, resume.
@@ -30,17 +32,20 @@ pub enum Operation {
     Queues,
     /// Workers.
     Workers,
+    /// Processes that have the store open.
+    Nodes,
     /// What the store is.
     Describe,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Operation; 13] = [
+    pub const ALL: [Operation; 15] = [
         Operation::Enqueue,
         Operation::Claim,
         Operation::Report,
         Operation::Heartbeat,
+        Operation::Listen,
         Operation::Work,
         Operation::Control,
         Operation::Get,
@@ -49,6 +54,7 @@ impl Operation {
         Operation::Peek,
         Operation::Queues,
         Operation::Workers,
+        Operation::Nodes,
         Operation::Describe,
     ];
 
@@ -59,6 +65,7 @@ impl Operation {
             Operation::Claim => "claim",
             Operation::Report => "report",
             Operation::Heartbeat => "heartbeat",
+            Operation::Listen => "listen",
             Operation::Work => "work",
             Operation::Control => "control",
             Operation::Get => "get",
@@ -67,6 +74,7 @@ impl Operation {
             Operation::Peek => "peek",
             Operation::Queues => "queues",
             Operation::Workers => "workers",
+            Operation::Nodes => "nodes",
             Operation::Describe => "describe",
         }
     }

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
-use taskwright_core::{Job, JobId, Name};
+use taskwright_core::{Job, JobId, Name, WorkerId};
 use taskwright_engine::{Api, Enqueued, JobRequest, Result, Work, WorkReply};
 use taskwright_store::{
-    Claim, ClaimedJob, Command, Controlled, Description, Filter, Heartbeat, HeartbeatReply, Page,
-    QueueCounts, Report, Reported, WorkerView,
+    Claim, ClaimedJob, Command, Controlled, Description, Filter, Heartbeat, HeartbeatReply,
+    NodeView, Page, QueueCounts, Report, Reported, WorkerView,
 };
 
 use crate::operation::Operation;
-use crate::{claim, control, enqueue, fresh, heartbeat, look, report, status, work};
+use crate::{claim, control, enqueue, fresh, heartbeat, listen, look, report, status, work};
 
 /// Carries requests to a server.
 #[async_trait]
@@ -64,6 +64,12 @@ impl<T: Transport> Api for RemoteApi<T> {
         heartbeat::decode_reply(&reply)
     }
 
+    async fn listen(&self, namespace: &Name, worker: WorkerId, wait: Duration) -> Result<bool> {
+        let wait = wait.min(WAIT_MAX);
+        let body = listen::encode(namespace, worker, wait);
+        listen::decode_reply(&self.0.call(Operation::Listen, body, wait).await?)
+    }
+
     async fn work(&self, work: Work) -> Result<WorkReply> {
         let waits = work.claim.as_ref().filter(|_| work.reports.is_empty());
         let wait = waits.map_or(Duration::ZERO, |claim| claim.wait.min(WAIT_MAX));
@@ -106,6 +112,11 @@ impl<T: Transport> Api for RemoteApi<T> {
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {
         let body = status::encode_namespace(namespace);
         status::decode_workers(&self.call(Operation::Workers, body).await?)
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeView>> {
+        let body = status::encode_namespace(&Name::default_name());
+        status::decode_nodes(&self.call(Operation::Nodes, body).await?)
     }
 
     async fn describe(&self) -> Result<Description> {

@@ -7,6 +7,7 @@ use taskwright_engine::{Api, Error, ErrorCode, Result};
 use taskwright_store::{Claim, Command, Controlled, Filter, QueueCounts};
 
 use crate::enqueue::{self, Reply};
+use crate::listen::{self, Listen};
 use crate::look::{self, Get, Peek, Wait};
 use crate::operation::Operation;
 use crate::{claim, control, heartbeat, job, report, status, work};
@@ -28,6 +29,10 @@ pub async fn answer(
         Operation::Heartbeat => {
             let reply = api.heartbeat(heartbeat::decode(body)?).await?;
             Ok(heartbeat::encode_reply(&reply))
+        }
+        Operation::Listen => {
+            let Listen { namespace, worker, wait } = listen::decode(body)?;
+            Ok(listen::encode_reply(api.listen(&namespace, worker, wait).await?))
         }
         Operation::Work => {
             let (worker, work) = work::decode(body)?;
@@ -53,6 +58,10 @@ pub async fn answer(
         Operation::Queues => queues(api, &status::decode_namespace("queues request", body)?).await,
         Operation::Workers => {
             workers(api, &status::decode_namespace("workers request", body)?).await
+        }
+        Operation::Nodes => {
+            status::decode_namespace("nodes request", body)?;
+            nodes(api).await
         }
         Operation::Describe => {
             status::decode_namespace("describe request", body)?;
@@ -128,6 +137,11 @@ async fn counts(api: &dyn Api, namespace: &Name, queue: &Name) -> Result<QueueCo
 /// The workers of a namespace.
 pub async fn workers(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
     Ok(status::encode_workers(&api.workers(namespace).await?))
+}
+
+/// The processes that have the store open.
+pub async fn nodes(api: &dyn Api) -> Result<Vec<u8>> {
+    Ok(status::encode_nodes(&api.nodes().await?))
 }
 
 /// What the store is and what it promises.

@@ -1,11 +1,11 @@
-//! Queues, workers and the store itself.
+//! Queues, workers, nodes and the store itself.
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 use taskwright_core::{Name, WorkerId};
 use taskwright_engine::Result;
-use taskwright_store::{Description, Durability, QueueCounts, WorkerInfo, WorkerView};
+use taskwright_store::{Description, Durability, NodeView, QueueCounts, WorkerInfo, WorkerView};
 
 use crate::heartbeat::write_info;
 use crate::instant::Instant;
@@ -149,6 +149,46 @@ pub(crate) fn decode_workers(body: &[u8]) -> Result<Vec<WorkerView>> {
         running: fields.running,
     });
     Ok(workers.collect())
+}
+
+pub(crate) fn encode_nodes(nodes: &[NodeView]) -> Vec<u8> {
+    write::object(192 * nodes.len() + 16, |object| {
+        object.list("nodes", nodes, |node, object| {
+            object.number("epoch", u64::from(node.epoch));
+            object.text("name", &node.name);
+            object.text("version", &node.version);
+            object.instant("started_at", node.started_at);
+            object.instant("seen_at", node.seen_at);
+        });
+    })
+}
+
+pub(crate) fn decode_nodes(body: &[u8]) -> Result<Vec<NodeView>> {
+    #[derive(Deserialize)]
+    struct Reply<'a> {
+        #[serde(borrow)]
+        nodes: Vec<Object<Fields<'a>>>,
+    }
+
+    #[derive(Deserialize)]
+    struct Fields<'a> {
+        epoch: u32,
+        #[serde(borrow)]
+        name: Text<'a>,
+        version: Text<'a>,
+        started_at: Parsed<Instant>,
+        seen_at: Parsed<Instant>,
+    }
+
+    let reply: Reply<'_> = read("nodes reply", body)?;
+    let nodes = reply.nodes.into_iter().map(|Object(fields)| NodeView {
+        epoch: fields.epoch,
+        name: Arc::from(&*fields.name.0),
+        version: Arc::from(&*fields.version.0),
+        started_at: fields.started_at.0.0,
+        seen_at: fields.seen_at.0.0,
+    });
+    Ok(nodes.collect())
 }
 
 pub(crate) fn encode_description(description: &Description) -> Vec<u8> {

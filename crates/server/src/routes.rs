@@ -52,6 +52,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/v1/queues/{queue}/pause", post(pause))
         .route("/v1/queues/{queue}/resume", post(resume))
         .route("/v1/workers", get(workers))
+        .route("/v1/nodes", get(nodes))
         .route("/v1/describe", get(describe))
         .route("/v1/ready", get(ready))
         .route("/v1/openapi.json", get(openapi));
@@ -121,7 +122,8 @@ async fn answer(State(context): Shared, operation: Operation, request: Request) 
 }
 
 fn may_wait(operation: Operation) -> bool {
-    matches!(operation, Operation::Claim | Operation::Work | Operation::Wait)
+    use Operation::{Claim, Listen, Wait, Work};
+    matches!(operation, Claim | Listen | Work | Wait)
 }
 
 async fn enqueue(State(context): Shared, RawQuery(query): RawQuery, request: Request) -> Answer {
@@ -243,6 +245,11 @@ async fn workers(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
     context.ask(Duration::ZERO, service::workers(&*context.api, &namespace)).await
 }
 
+async fn nodes(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
+    Query::new(query.as_deref()).finish()?;
+    context.ask(Duration::ZERO, service::nodes(&*context.api)).await
+}
+
 async fn describe(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
     Query::new(query.as_deref()).finish()?;
     context.ask(Duration::ZERO, service::describe(&*context.api)).await
@@ -257,15 +264,23 @@ async fn health() -> Response {
     json(br#"{"live":true}"#.to_vec())
 }
 
-/// The store answers, so work can be done.
+/// The store answers, so work can be done. What it knows of an outage is said at once.
 async fn ready(State(context): Shared) -> Answer {
     if *context.stopping.borrow() {
         return Err(unavailable("the server is stopping"));
     }
+    if let Some(outage) = context.api.outage() {
+        return Err(unavailable(outage));
+    }
     match tokio::time::timeout(READY_TIMEOUT, context.api.describe()).await {
         Ok(Ok(_)) => Ok(json(br#"{"ready":true}"#.to_vec())),
         Ok(Err(error)) => Err(unavailable(error.message)),
-        Err(_) => Err(unavailable(format!("the store did not answer within {READY_TIMEOUT:?}"))),
+        Err(_) => Err(unavailable(
+            context
+                .api
+                .outage()
+                .unwrap_or_else(|| format!("the store did not answer within {READY_TIMEOUT:?}")),
+        )),
     }
 }
 

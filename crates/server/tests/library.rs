@@ -4,13 +4,17 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use support::{PATIENCE, Running, TOKEN};
-use taskwright::{Context, ErrorCode, Options, StateName, Taskwright, task};
+use taskwright::{Context, ErrorCode, Options, StateName, TaskError, Taskwright, task};
 use taskwright_engine::{Api, Engine};
 use taskwright_store::{NaiveStore, SystemClock};
 use tokio::sync::Notify;
 use tokio::time::timeout;
+
+/// A cancel is to be heard within 2 seconds; the rest is for a busy machine.
+const SOON: Duration = Duration::from_millis(3_500);
 
 #[task]
 async fn add(a: i64, b: i64) -> i64 {
@@ -58,6 +62,29 @@ async fn a_wrong_token_is_said_to_be_so() {
     let error = result.await.map(drop).unwrap_err();
     assert_eq!(error.code, ErrorCode::Denied, "{error}");
     assert!(error.message.contains("token"), "{error}");
+}
+
+static RUNNING: Notify = Notify::const_new();
+
+#[task]
+async fn run_until_told(ctx: &Context) -> Result<(), TaskError> {
+    RUNNING.notify_one();
+    ctx.cancelled().await;
+    Err(TaskError::new("it was told to stop"))
+}
+
+/// With heartbeats alone it would take up to 5 seconds.
+#[tokio::test]
+async fn a_cancel_reaches_a_job_of_a_worker_over_http_soon() {
+    let server = Running::start().await;
+    let app = connect(&server).await;
+    let worker = app.worker().serve(run_until_told).start().unwrap();
+    let handle = app.enqueue(run_until_told::job()).await.unwrap();
+    timeout(PATIENCE, RUNNING.notified()).await.unwrap();
+    handle.cancel("enough").await.unwrap();
+    timeout(SOON, handle.result()).await.expect("it is told in time").unwrap_err();
+    assert_eq!(handle.status().await.unwrap(), Some(StateName::Cancelled));
+    worker.stop().await.unwrap();
 }
 
 /// The server goes away while a job runs and comes back: the worker goes on, nothing runs twice.

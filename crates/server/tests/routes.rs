@@ -150,6 +150,9 @@ async fn work_does_all_three() {
     assert_eq!(reply["heartbeat"], json!({ "lost": [], "cancel": [] }));
     assert_eq!(reply["jobs"].as_array().unwrap().len(), 1);
 
+    let nodes = server.get("/v1/nodes").await.ok();
+    assert_eq!(nodes["nodes"].as_array().unwrap().len(), 1, "this process: {nodes}");
+    assert_eq!(nodes["nodes"][0]["name"], format!("pid:{}", std::process::id()));
     let workers = server.get("/v1/workers").await.ok();
     assert_eq!(workers["workers"][0]["id"], WORKER);
     assert_eq!(workers["workers"][0]["name"], "hand");
@@ -171,6 +174,23 @@ async fn a_heartbeat_tells_what_is_lost_and_what_to_stop() {
     assert_eq!(reply["lost"].as_array().unwrap().len(), 1);
     assert_eq!(reply["cancel"][0]["id"], ID);
     assert_eq!(reply["cancel"][0]["reason"], "enough");
+}
+
+#[tokio::test]
+async fn a_worker_that_listens_is_told_when_a_heartbeat_has_something_for_it() {
+    let server = Running::start().await;
+    enqueue(&server, json!({ "id": ID, "task": "add" })).await;
+    claim(&server, 1, 1).await;
+    let now = json!({ "worker": WORKER }).to_string();
+    let reply = server.post("/v1/listen", &now).await.ok();
+    assert_eq!(reply, json!({ "nudged": false }));
+
+    let later = json!({ "worker": WORKER, "wait_ms": 60000 }).to_string();
+    let listens = server.post("/v1/listen", &later);
+    let path = format!("/v1/jobs/{ID}/cancel");
+    let (told, cancelled) = tokio::join!(listens, server.post(&path, ""));
+    cancelled.ok();
+    assert_eq!(told.ok(), json!({ "nudged": true }));
 }
 
 #[tokio::test]

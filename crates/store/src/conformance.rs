@@ -9,6 +9,7 @@ mod heartbeat;
 mod insert;
 mod lease;
 mod look;
+mod moving;
 mod order;
 pub mod random;
 mod report;
@@ -32,6 +33,7 @@ pub use heartbeat::*;
 pub use insert::*;
 pub use lease::*;
 pub use look::*;
+pub use moving::*;
 pub use order::*;
 pub use report::*;
 pub use restart::*;
@@ -149,6 +151,7 @@ macro_rules! conformance {
                 // time
                 l6_time_never_goes_back
                 a_small_sweep_says_that_there_is_more
+                a_sweep_tells_when_the_next_job_comes_due
                 jobs_expire
                 a_retry_expires
                 a_redriven_job_no_longer_expires
@@ -174,6 +177,7 @@ macro_rules! conformance {
                 get_keeps_the_order
                 namespaces_do_not_see_each_other
                 s8_changes_are_announced
+                s8_a_cancel_nudges_the_worker
                 a_store_describes_itself
                 a_closed_store_answers_closed
                 a_close_ends_waiting_claims
@@ -185,6 +189,17 @@ macro_rules! conformance {
                 l6_time_does_not_go_back_over_a_restart
                 l6_an_opening_grants_every_lease_afresh
                 workers_in_process_end_with_it
+                // moving
+                an_export_pages_through_everything
+                s11_pages_are_bounded_in_bytes
+                a_moved_job_shows_the_same
+                what_a_job_hides_is_moved_too
+                s4_an_import_may_be_repeated
+                an_import_releases_what_ran
+                imported_jobs_keep_their_order
+                a_waiting_claim_is_fed_by_an_import
+                s7_imported_jobs_are_pruned_like_others
+                s11_imports_are_limited
             }
         }
     };

@@ -1,10 +1,11 @@
 //! The contract of a store.
 
 use async_trait::async_trait;
-use taskwright_core::{JobId, Name};
+use taskwright_core::{JobId, Name, Timestamp};
 
-use crate::error::Result;
-use crate::events::Events;
+use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Events, Nudges};
+use crate::moving::{Exported, Imported, Record};
 use crate::request::*;
 use crate::view::*;
 
@@ -94,6 +95,11 @@ pub trait Store: Send + Sync + 'static {
     /// most about `limit` jobs a call; `more` says that it stopped there. Any node may call it at
     /// any time. A worker without a lease and without running jobs is forgotten.
     ///
+    /// `now` is the store's time of the call, and `next_due` the earliest instant at which a job that
+    /// then waits comes due, so that a sweep at that instant makes it ready on time. It lies after
+    /// `now`, unless the sweep stopped at its limit. Jobs that begin to wait during or after the call
+    /// may be missing.
+    ///
     /// **L6** Leases are served in the store's own time, of which one call adds the time since the
     /// last call or the opening, at most `SERVED_PER_SWEEP_MAX`. Opening a store grants every lease
     /// afresh, except that those of workers `in_process` are over.
@@ -127,13 +133,84 @@ pub trait Store: Send + Sync + 'static {
     /// The workers that the store knows, by id.
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>>;
 
+    /// One page of all jobs of every namespace, live and ended, by growing `seq`, for another store
+    /// to import: at most `limit` (at most `BATCH_MAX`), and at most `BATCH_BYTES_MAX` by
+    /// `Record::bytes` where it is more than one. It changes nothing.
+    ///
+    /// `after` is the `next` of the page before; the first page has none, and brings the settings.
+    /// A page is as of its call (**S9**): jobs are shown as `get` shows them, running ones too. Jobs
+    /// that were there when the first page was asked for and were not pruned or deleted meanwhile
+    /// are on exactly one page each; jobs inserted meanwhile come behind them. `next` is there
+    /// wherever there are more. Ids that are only remembered (pruned, deleted) are not exported.
+    async fn export(&self, after: Option<u64>, limit: usize) -> Result<Exported> {
+        let _ = (after, limit);
+        Err(cannot_move("export"))
+    }
+
+    /// Writes jobs that come from another store, each for itself, durably before it returns. At most
+    /// `BATCH_MAX`, and at most `BATCH_BYTES_MAX` by `Record::bytes` where it is more than one
+    /// (`moving::check_batch`).
+    ///
+    /// **S4** A job whose id is known in its namespace (as for `insert`: also a remembered one, also
+    /// earlier in the same call) answers `Existing` if its fingerprint is the same, and whatever
+    /// became of it stays as it is: a repetition changes nothing. With another fingerprint it is
+    /// refused with `IdConflict`; without room for its lane, with `LanesFull`.
+    ///
+    /// What is written is `Record::arriving` at the store's time: everything that the job shows
+    /// stays the same, `created_at`, `run_at`, `started_at`, `finished_at`, worker, attempts, errors
+    /// and counts too, but for `seq`, the place of a job that waits, and progress; a running job is
+    /// released unspent. `seq` is new and grows in the order of the records. What is hidden comes
+    /// along: the fingerprint, by which a repeated `insert` is recognised; `allowance`, which a
+    /// redrive gives again; the newest report (`life.last`), which still answers `Already`. Numbers
+    /// of attempts go on from the imported one.
+    ///
+    /// From then on they are jobs like others: hints and waiting claims are served, an ended job is
+    /// pruned by this store's `Retention`, counted from its own `finished_at`, and one whose
+    /// `expires_at` is over is expired by the next sweep. An import gives no worker a lease.
+    async fn import(&self, records: Vec<Record>) -> Result<Vec<Imported>> {
+        let _ = records;
+        Err(cannot_move("import"))
+    }
+
     /// Hints of what happens from now on. **S8** They may be coalesced or lost; whoever waits for
     /// one polls slowly as well.
     fn events(&self) -> Events;
+
+    /// Workers that should send a heartbeat at once, from now on: an attempt of theirs was asked to
+    /// stop by a `Cancel` that is durable. **S8** A nudge may come twice, for nothing, or not at
+    /// all; then the worker hears it with its next heartbeat. A store without nudges is slow to
+    /// cancel, and else as good.
+    fn nudges(&self) -> Nudges {
+        Nudges::none()
+    }
+
+    /// The store's own time.
+    async fn now(&self) -> Result<Timestamp> {
+        Ok(self.describe().await?.now)
+    }
+
+    /// The processes that have this store open, by epoch; those that were killed stay for a while.
+    /// None from a store that only one process can have open.
+    async fn nodes(&self) -> Result<Vec<NodeView>> {
+        Ok(Vec::new())
+    }
+
+    /// Why calls cannot be expected to succeed just now, in a sentence without secrets, as far as the
+    /// store knows without asking anybody. It notices by itself when that is over. `None`: nothing is
+    /// known to be wrong.
+    fn outage(&self) -> Option<String> {
+        None
+    }
 
     /// What the store is and what it promises, from its live settings.
     async fn describe(&self) -> Result<Description>;
 
     /// Finishes what was begun, makes it durable and lets go. Later calls answer `Closed`.
     async fn close(&self) -> Result<()>;
+}
+
+/// For stores that only stand in for others.
+fn cannot_move(what: &str) -> Error {
+    let message = format!("this store cannot {what} jobs; use the store behind it");
+    Error::new(ErrorKind::Invalid, message)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use taskwright_core::{JobId, Name, StateName};
+use taskwright_core::{JobId, Name, StateName, WorkerId};
 use tokio::sync::broadcast;
 
 /// Groups of hints that a slow reader may fall behind before it loses some.
@@ -25,33 +25,58 @@ pub struct Event {
     pub attempt: u32,
 }
 
+/// A worker that should send a heartbeat at once, to hear that an attempt of its should stop.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Nudge {
+    /// The tenant.
+    pub namespace: Name,
+    /// The worker.
+    pub worker: WorkerId,
+}
+
 /// Where a store announces hints.
 #[derive(Clone, Debug)]
-pub struct Publisher(broadcast::Sender<Arc<[Event]>>);
+pub struct Publisher {
+    events: broadcast::Sender<Arc<[Event]>>,
+    nudges: broadcast::Sender<Arc<[Nudge]>>,
+}
 
 impl Default for Publisher {
     fn default() -> Self {
-        Publisher(broadcast::channel(BACKLOG).0)
+        Publisher { events: broadcast::channel(BACKLOG).0, nudges: broadcast::channel(BACKLOG).0 }
     }
 }
 
 impl Publisher {
-    /// Whether anybody listens. Where nobody does, hints need not be made.
+    /// Whether anybody listens to events. Where nobody does, they need not be made.
     pub fn is_heard(&self) -> bool {
-        self.0.receiver_count() > 0
+        self.events.receiver_count() > 0
     }
 
     /// Announces hints together.
     pub fn publish(&self, events: Vec<Event>) {
         if !events.is_empty() {
             // Without listeners there is nobody to tell.
-            let _ = self.0.send(events.into());
+            let _ = self.events.send(events.into());
+        }
+    }
+
+    /// Announces nudges together.
+    pub fn nudge(&self, nudges: Vec<Nudge>) {
+        if !nudges.is_empty() {
+            // Without listeners there is nobody to tell.
+            let _ = self.nudges.send(nudges.into());
         }
     }
 
     /// Hints from now on.
     pub fn subscribe(&self) -> Events {
-        Events(self.0.subscribe())
+        Events(self.events.subscribe())
+    }
+
+    /// Nudges from now on.
+    pub fn subscribe_to_nudges(&self) -> Nudges {
+        Nudges(self.nudges.subscribe())
     }
 }
 
@@ -77,6 +102,29 @@ impl Events {
             Ok(events) => Heard::Events(events),
             Err(broadcast::error::RecvError::Lagged(_)) => Heard::Missed,
             Err(broadcast::error::RecvError::Closed) => Heard::Closed,
+        }
+    }
+}
+
+/// A stream of nudges.
+#[derive(Debug)]
+pub struct Nudges(broadcast::Receiver<Arc<[Nudge]>>);
+
+impl Nudges {
+    /// A stream that has ended: that of a store which makes no nudges.
+    pub fn none() -> Self {
+        Publisher::default().subscribe_to_nudges()
+    }
+
+    /// The next nudges; `None`: there will be no more. Waits until there are some; safe to drop
+    /// while waiting. What a slow reader missed is not told: the workers' own heartbeats hear it.
+    pub async fn next(&mut self) -> Option<Arc<[Nudge]>> {
+        loop {
+            match self.0.recv().await {
+                Ok(nudges) => return Some(nudges),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
         }
     }
 }

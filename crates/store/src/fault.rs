@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use taskwright_core::{JobId, Name};
+use taskwright_core::{JobId, Name, Timestamp};
 
 use crate::contract::Store;
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::Events;
+use crate::events::{Events, Nudges};
+use crate::moving::{Exported, Imported, Record};
 use crate::request::*;
 use crate::view::*;
 
@@ -175,8 +176,32 @@ impl Store for FaultStore {
         self.through("the list of workers", self.inner.workers(namespace)).await
     }
 
+    async fn export(&self, after: Option<u64>, limit: usize) -> Result<Exported> {
+        self.through("the export", self.inner.export(after, limit)).await
+    }
+
+    async fn import(&self, records: Vec<Record>) -> Result<Vec<Imported>> {
+        self.through("the import", self.inner.import(records)).await
+    }
+
     fn events(&self) -> Events {
         self.inner.events()
+    }
+
+    fn nudges(&self) -> Nudges {
+        self.inner.nudges()
+    }
+
+    async fn now(&self) -> Result<Timestamp> {
+        self.through("the time", self.inner.now()).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeView>> {
+        self.through("the list of nodes", self.inner.nodes()).await
+    }
+
+    fn outage(&self) -> Option<String> {
+        self.inner.outage()
     }
 
     async fn describe(&self) -> Result<Description> {

@@ -12,6 +12,7 @@ pub mod events;
 #[cfg(feature = "testing")]
 pub mod fault;
 pub mod model;
+pub mod moving;
 pub mod request;
 pub mod retention;
 pub mod view;
@@ -19,10 +20,11 @@ pub mod view;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use contract::Store;
 pub use error::{Error, ErrorKind, Result};
-pub use events::{Event, Events, Heard, Publisher};
+pub use events::{Event, Events, Heard, Nudge, Nudges, Publisher};
 #[cfg(feature = "testing")]
 pub use fault::{Fault, FaultRates, FaultStore};
 pub use model::NaiveStore;
+pub use moving::{Exported, Imported, QueueSettings, Record, Settings};
 pub use request::*;
 pub use retention::Retention;
 pub use view::*;

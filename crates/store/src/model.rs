@@ -6,6 +6,7 @@
 
 mod change;
 mod look;
+mod moving;
 mod state;
 mod time_served;
 
@@ -20,7 +21,8 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::contract::Store;
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::{Events, Publisher};
+use crate::events::{Events, Nudges, Publisher};
+use crate::moving::{Exported, Imported, Record, check_batch};
 use crate::request::*;
 use crate::retention::Retention;
 use crate::view::*;
@@ -143,12 +145,26 @@ impl Store for NaiveStore {
         self.call(|state| state.workers(namespace))
     }
 
+    async fn export(&self, after: Option<u64>, limit: usize) -> Result<Exported> {
+        self.call(|state| state.export(after, limit))
+    }
+
+    async fn import(&self, records: Vec<Record>) -> Result<Vec<Imported>> {
+        check_batch(&records)?;
+        self.call(|state| records.into_iter().map(|record| state.import(record)).collect())
+    }
+
     fn events(&self) -> Events {
         // Without a publisher the store is closed, and so is the stream of a publisher just dropped.
         self.locked()
             .publisher
             .as_ref()
             .map_or_else(|| Publisher::default().subscribe(), Publisher::subscribe)
+    }
+
+    fn nudges(&self) -> Nudges {
+        let state = self.locked();
+        state.publisher.as_ref().map_or_else(Nudges::none, Publisher::subscribe_to_nudges)
     }
 
     async fn describe(&self) -> Result<Description> {

@@ -260,13 +260,17 @@ pub struct Swept {
     pub pruned: usize,
     /// Whether there was more to do.
     pub more: bool,
+    /// The store's time of the sweep.
+    pub now: Timestamp,
+    /// The earliest instant at which a job that waits comes due; `None`: none waits for an instant.
+    pub next_due: Option<Timestamp>,
 }
 
 /// What an operator can ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the doc of a variant names its fields")]
 pub enum Command {
-    /// Stop a job: at once if it waits, with the next heartbeat if it runs.
+    /// Stop a job: at once if it waits; if it runs, its worker is told with a heartbeat.
     Cancel { namespace: Name, id: JobId, reason: Arc<str> },
     /// Restart an ended job with `attempts` more attempts (0: as many as it had).
     Redrive { namespace: Name, id: JobId, attempts: u32 },

@@ -83,10 +83,25 @@ pub struct WorkerView {
     pub info: WorkerInfo,
     /// When it was first seen.
     pub first_seen_at: Timestamp,
-    /// When it was last heard of.
+    /// When it was last heard of; a store may note it to a quarter of a second only.
     pub last_seen_at: Timestamp,
     /// How many jobs it holds.
     pub running: usize,
+}
+
+/// A process that has a store open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// The epoch of its opening: no other node has it, and later ones have higher ones.
+    pub epoch: u32,
+    /// What it is called, for people, often `host:pid`.
+    pub name: Arc<str>,
+    /// The version of its program.
+    pub version: Arc<str>,
+    /// When it opened the store.
+    pub started_at: Timestamp,
+    /// When it was last heard of.
+    pub seen_at: Timestamp,
 }
 
 /// How much of what was acknowledged survives what.

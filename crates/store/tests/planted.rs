@@ -175,6 +175,14 @@ impl Store for BuggyStore {
         self.inner.workers(namespace).await
     }
 
+    async fn export(&self, after: Option<u64>, limit: usize) -> Result<Exported> {
+        self.inner.export(after, limit).await
+    }
+
+    async fn import(&self, records: Vec<Record>) -> Result<Vec<Imported>> {
+        self.inner.import(records).await
+    }
+
     fn events(&self) -> Events {
         self.inner.events()
     }

@@ -9,7 +9,7 @@ use taskwright_core::{Job as JobView, JobId, Name};
 use taskwright_engine::ids::IdSource;
 use taskwright_engine::{Api, Enqueued, Error, ErrorCode, JobRequest, Result};
 use taskwright_store::{
-    Command, Controlled, Description, Events, Filter, Page, QueueCounts, WorkerView,
+    Command, Controlled, Description, Events, Filter, NodeView, Page, QueueCounts, WorkerView,
 };
 
 use crate::backend::Connection;
@@ -50,6 +50,8 @@ impl Taskwright {
     ///
     /// - `memory:` a store in this process, gone with it
     /// - `file:PATH` a store in a directory, which this process opens and locks
+    /// - `postgres://USER@HOST/DATABASE` a PostgreSQL database, which any number of processes share
+    ///   (with the feature `postgres`; parameters: `docs/postgres.md`)
     /// - `http://HOST:PORT` a server (`taskwright serve`)
     /// - `unix:PATH` the control socket in the directory of a file store that another process has open
     ///
@@ -239,6 +241,11 @@ impl Taskwright {
         self.retrying(|| self.shared.api.workers(&self.shared.namespace)).await
     }
 
+    /// The processes that have the store open.
+    pub async fn nodes(&self) -> Result<Vec<NodeView>> {
+        self.retrying(|| self.shared.api.nodes()).await
+    }
+
     /// What the store is and what it promises.
     pub async fn describe(&self) -> Result<Description> {
         self.retrying(|| self.shared.api.describe()).await
@@ -256,7 +263,8 @@ impl Taskwright {
         })
     }
 
-    /// Stops a job: at once if it waits, with its worker's next heartbeat if it runs.
+    /// Stops a job: at once if it waits; if it runs, its worker is told, in a moment or, if the hint
+    /// was lost, with the next heartbeat.
     pub async fn cancel(&self, id: JobId, reason: &str) -> Result<Controlled> {
         let namespace = self.shared.namespace.clone();
         self.control(Command::Cancel { namespace, id, reason: reason.into() }).await

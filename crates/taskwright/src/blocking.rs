@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use taskwright_core::{Job as JobView, JobId, StateName};
 use taskwright_engine::{Error, ErrorCode, Result};
-use taskwright_store::{Controlled, Description, Filter, Page, QueueCounts, WorkerView};
+use taskwright_store::{Controlled, Description, Filter, NodeView, Page, QueueCounts, WorkerView};
 use tokio::runtime::Runtime;
 
 use crate::handle::NoResult;
@@ -150,6 +150,11 @@ impl Taskwright {
     /// The workers of the namespace.
     pub fn workers(&self) -> Result<Vec<WorkerView>> {
         self.runtime.run(self.app.workers())
+    }
+
+    /// The processes that have the store open.
+    pub fn nodes(&self) -> Result<Vec<NodeView>> {
+        self.runtime.run(self.app.nodes())
     }
 
     /// What the store is and what it promises.

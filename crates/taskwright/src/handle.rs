@@ -103,7 +103,8 @@ impl<T> Handle<T> {
         Ok(self.job().await?.map(|job| job.state().name()))
     }
 
-    /// Asks for the job to stop: at once if it waits, with its worker's next heartbeat if it runs.
+    /// Asks for the job to stop: at once if it waits; if it runs, its worker is told, in a moment or,
+    /// if the hint was lost, with the next heartbeat.
     pub async fn cancel(&self, reason: &str) -> Result<Controlled> {
         self.app.cancel(self.id, reason).await
     }

@@ -11,7 +11,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let app = Taskwright::connect("memory:").await?; // or "file:./data", "http://…"
+//!     let app = Taskwright::connect("memory:").await?; // or "file:./data", "postgres://…", "http://…"
 //!     let worker = app.worker().serve(add).start()?;
 //!
 //!     let handle = app.enqueue(add::job(4, 4)).await?;
@@ -46,6 +46,7 @@ mod handler;
 #[cfg(feature = "http")]
 mod http;
 mod job;
+pub mod moving;
 mod options;
 mod pool;
 mod retrying;
@@ -54,7 +55,7 @@ pub mod testing;
 mod worker;
 
 pub use app::Taskwright;
-pub use backend::fsck;
+pub use backend::{fsck, shown};
 pub use consumer::{Claimed, Consumer};
 pub use context::{Context, StopReason};
 pub use failure::{BoxError, TaskError};
@@ -70,9 +71,11 @@ pub use taskwright_core::{
 pub use taskwright_engine::{Api, Enqueued, Error, ErrorCode, JobRequest, Result, Start};
 pub use taskwright_local::Soundness;
 pub use taskwright_macros::task;
+#[cfg(feature = "postgres")]
+pub use taskwright_postgres::migrate;
 pub use taskwright_store::{
     ClaimedJob, Command, Controlled, Description, Durability, Event, Events, Filter, Heard,
-    Outcome, Page, QueueCounts, Reported, Retention, Retry, WorkerView,
+    NodeView, Outcome, Page, QueueCounts, Reported, Retention, Retry, WorkerView,
 };
 pub use worker::{Completion, RunningWorker, Stopper, Worker};
 

@@ -268,8 +268,7 @@ async fn a_result_is_waited_for_no_longer_than_asked() {
 
 #[tokio::test]
 async fn places_that_cannot_be_reached_are_refused_with_what_there_is() {
-    for url in
-        ["postgres://localhost/db", "redis://localhost", "data", "memory:x", "file:", "http:"]
+    for url in ["postgres:localhost/db", "redis://localhost", "data", "memory:x", "file:", "http:"]
     {
         let error = Taskwright::connect(url).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::Invalid);

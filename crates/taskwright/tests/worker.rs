@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use common::handlers::{Blocking, DONE, Running, brisk, job, memory};
-use common::{bounded, eventually};
+use common::{Faulty, bounded, eventually};
 use taskwright::testing::TestApp;
 use taskwright::{Context, Handler, Json, NoResult, Outcome, StateName, StopReason};
 use tokio::sync::{Notify, oneshot};
@@ -308,4 +308,24 @@ async fn a_worker_that_makes_no_sense_does_not_start() {
         assert_eq!(error.code, taskwright::ErrorCode::Invalid);
         assert!(error.message.starts_with("cannot "), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_report_says_at_its_end_of_how_many_jobs() {
+    let app = memory().await;
+    let (faulty_app, faulty) = Faulty::over(&app);
+    let running = Arc::new(AtomicUsize::new(0));
+    let begun = Arc::clone(&running);
+    let handler = Running(move |_| {
+        begun.fetch_add(1, Ordering::SeqCst);
+        std::future::pending()
+    });
+    let worker = brisk(&faulty_app).slots(3).handler("long", handler).start().unwrap();
+    app.enqueue_all((0..3).map(|_| job("long")).collect()).await.unwrap();
+    eventually(|| async { (running.load(Ordering::SeqCst) == 3).then_some(()) }).await;
+    faulty.report_replies_lost.store(usize::MAX, Ordering::SeqCst);
+    // The patience of the worker is over at once.
+    tokio::time::pause();
+    let error = worker.stop_now().await.unwrap_err();
+    assert!(error.message.contains("the outcome of 3 jobs,"), "{error}");
 }

@@ -15,7 +15,8 @@ use crate::tree::files_under;
 
 /// Which test targets a suite runs.
 pub enum Targets {
-    /// The integration tests whose names contain one of these.
+    /// The integration tests whose names contain one of these words of [`APART`] and none that stands
+    /// before it there.
     Like(&'static [&'static str]),
     /// All that no other suite names, unit tests among them.
     Others,
@@ -24,17 +25,21 @@ pub enum Targets {
 impl Targets {
     /// The integration tests among `existing` that belong to these targets.
     fn among<'a>(&self, existing: &'a [String]) -> Vec<&'a str> {
-        let is_like = |name: &str, words: &[&str]| words.iter().any(|word| name.contains(word));
-        let belongs = |name: &&str| match self {
-            Targets::Like(words) => is_like(name, words),
-            Targets::Others => !is_like(name, &APART),
+        let belongs = |name: &&str| {
+            let apart = APART.iter().find(|word| name.contains(*word));
+            match (self, apart) {
+                (Targets::Like(words), Some(word)) => words.contains(word),
+                (Targets::Others, None) => true,
+                _ => false,
+            }
         };
         existing.iter().map(String::as_str).filter(belongs).collect()
     }
 }
 
-/// What the names of integration tests contain that are suites of their own.
-const APART: [&str; 3] = ["simulation", "crash", "kill"];
+/// What the names of integration tests contain that are suites of their own. A test belongs to the
+/// first: `postgres_kill` needs the programs of PostgreSQL before all.
+const APART: [&str; 4] = ["postgres", "simulation", "crash", "kill"];
 
 /// What runs tests here.
 pub struct Runner {

@@ -7,7 +7,8 @@ use crate::manifest::{Manifest, Need};
 use crate::tree::Tree;
 
 /// What each crate may use, and nothing else.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
+    ("taskwright-testbed", &[]),
     ("taskwright-core", &[]),
     ("taskwright-macros", &["taskwright-core"]),
     ("taskwright-store", &["taskwright-core"]),
@@ -44,6 +45,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
             "taskwright",
             "taskwright-protocol",
             "taskwright-local",
+            "taskwright-postgres",
             "taskwright-engine",
             "taskwright-store",
             "taskwright-core",
@@ -62,11 +64,13 @@ const MAY_USE: [(&str, &[&str]); 13] = [
         ],
     ),
     ("taskwright-peers", &[]),
+    ("taskwright-peers-apalis", &[]),
     ("xtask", &[]),
 ];
 
-/// Tests may also use this: its feature `testing` holds the suites that judge stores.
-const TESTS_MAY_USE: &str = "taskwright-store";
+/// Tests may also use these: the feature `testing` of the one holds the suites that judge stores, the
+/// other starts servers.
+const TESTS_MAY_USE: [&str; 2] = ["taskwright-store", "taskwright-testbed"];
 
 pub fn check(tree: &Tree) -> Result<Vec<Finding>> {
     Ok(tree.manifests.iter().flat_map(check_manifest).collect())
@@ -87,7 +91,7 @@ fn check_manifest(manifest: &Manifest) -> Vec<Finding> {
         let used = dependency.package.as_str();
         let ours = MAY_USE.iter().any(|(name, _)| *name == used);
         let by_tests = dependency.need == Need::Development
-            && (used == TESTS_MAY_USE || used == manifest.package);
+            && (TESTS_MAY_USE.contains(&used) || used == manifest.package);
         if ours && !allowed.contains(&used) && !by_tests {
             findings.push(Finding::new(
                 &manifest.path,

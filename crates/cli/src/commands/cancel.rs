@@ -9,7 +9,7 @@ use super::batch::{self, Chosen, Wording};
 use crate::arguments::Global;
 use crate::exit::Exit;
 
-/// Stop jobs: at once if they wait, with their worker's next heartbeat if they run
+/// Stop jobs: at once if they wait; if they run, their worker is told
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Which jobs.

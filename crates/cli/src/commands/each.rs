@@ -10,6 +10,7 @@ use taskwright_core::parse_duration;
 
 use super::worker::processors;
 use crate::arguments::Global;
+use crate::connect;
 use crate::each::{self, Place, Settings, Source};
 use crate::exit::Exit;
 use crate::subprocess::{self, Template};
@@ -25,6 +26,8 @@ whose completion was recorded runs again.
   - If inputs failed, the same command tries only those again.
   - Once all have completed the run is removed; the same command begins a new one.
 Until then a run is kept in ~/.local/state/taskwright/each (XDG_STATE_HOME), or in --data DIR.
+With --store postgres://… it is kept there: the same command with the same --run NAME on several
+machines shares its inputs. Its outputs then stay for as long as that store keeps completed jobs.
 
 An input fails if the command exits with anything but 0 (65: for good; 75: not now, try again in a
 minute). An output may have 1 MiB, as JSON. What completed commands say on stderr is passed on;
@@ -86,7 +89,9 @@ pub struct Arguments {
 /// Runs them.
 pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
     if global.server.is_some() {
-        bail!("`each` keeps its run on this machine and uses no server; leave out --server");
+        bail!(
+            "`each` keeps its run in a store and uses no server; leave out --server, or use --store"
+        );
     }
     let template = match (&arguments.exec, &arguments.shell) {
         (Some(exec), _) => Template::split("--exec", exec)?,
@@ -97,10 +102,6 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
     if !program.contains("{}") {
         subprocess::check_program(&program)?;
     }
-    let runs = match &global.data {
-        Some(directory) => directory.clone(),
-        None => each::runs_directory()?,
-    };
     let name = match arguments.run {
         Some(name) => name,
         None => {
@@ -108,13 +109,18 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
             each::name_of(&here, &template)
         }
     };
-    let place = Place::of(&runs, &name)?;
+    let place = match (connect::store(global), &global.data) {
+        (Some(url), _) => Place::shared(&url, &name)?,
+        (None, Some(directory)) => Place::of(directory, &name)?,
+        (None, None) => Place::of(&each::runs_directory()?, &name)?,
+    };
     if arguments.new {
-        each::forget(&place).await?;
+        each::forget(&place, global.namespace.as_str()).await?;
     }
     let source = source(arguments.inputs, arguments.null, &place)?;
     let settings = Settings {
         place,
+        namespace: global.namespace.clone(),
         template,
         source,
         jobs: arguments.jobs.map_or_else(processors, usize::from),

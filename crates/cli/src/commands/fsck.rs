@@ -1,6 +1,6 @@
 //! `taskwright fsck`
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
@@ -15,6 +15,11 @@ pub struct Arguments {}
 
 /// Checks it.
 pub fn run(global: &Global, _: &Arguments) -> Result<Exit> {
+    if global.store.is_some() {
+        bail!(
+            "`fsck` checks the directory of a file store; name it with --data and leave out --store"
+        );
+    }
     let data = connect::data(global);
     let found = taskwright::fsck(&data)?;
     let is_sound = found.faults.is_empty();

@@ -1,6 +1,9 @@
 //! `taskwright serve`
 
+use std::fs::DirBuilder;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -17,7 +20,8 @@ use crate::{connect, show};
 #[derive(Debug, Args)]
 #[command(
     after_help = "The first start writes a token to DIR/token, which only you can read; clients send it as\n\
-`Authorization: Bearer TOKEN`. TASKWRIGHT_TOKEN sets another one."
+`Authorization: Bearer TOKEN`. TASKWRIGHT_TOKEN sets another one.\n\
+With --store postgres://… any number of servers may serve the same jobs; each keeps its token in --data DIR."
 )]
 pub struct Arguments {
     /// Where to listen; port 0 takes a free one
@@ -42,39 +46,47 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
         .with_writer(std::io::stderr)
         .with_ansi(show::wants_colours(&std::io::stderr()))
         .init();
-    let app = connect::open(connect::options(global), &data).await?;
+    let store = connect::store(global);
+    let app = match &store {
+        Some(url) => connect::open_url(connect::options(global), url).await?,
+        None => connect::open(connect::options(global), &data).await?,
+    };
+    let place = store.map_or_else(|| data.display().to_string(), |url| taskwright::shown(&url));
     let credential = match std::env::var("TASKWRIGHT_TOKEN") {
-        Ok(token) if !token.is_empty() => Credential::of(&token),
-        _ => Credential::at(&data.join(connect::TOKEN)),
+        Ok(token) if !token.is_empty() => Credential::of(&token).map_err(anyhow::Error::from),
+        _ => token_in(&data),
     }
-    .with_context(|| format!("cannot serve {}", data.display()))?;
+    .with_context(|| format!("cannot serve {place}"))?;
     let mut options = ServerOptions::new(credential.clone());
     options.listen = arguments.listen;
     options.host_names = arguments.host_names;
     options.allow_plaintext = arguments.allow_plaintext;
     let server = Server::bind(Arc::clone(app.api()), options).await?;
     let asked_to_end = asked_to_end()?;
-    announce(global, &server, &credential, &data)?;
+    announce(global, &server, &credential, &place)?;
     server.run(asked_to_end).await;
     app.close().await?;
     eprintln!("Stopped.");
     Ok(Exit::Done)
 }
 
-fn announce(
-    global: &Global,
-    server: &Server,
-    credential: &Credential,
-    data: &std::path::Path,
-) -> Result<()> {
+/// The token in a directory, which is made where no store has made it.
+fn token_in(directory: &Path) -> Result<Credential> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(|| {
+        format!("cannot make {} for the token; name another with --data", directory.display())
+    })?;
+    Ok(Credential::at(&directory.join(connect::TOKEN))?)
+}
+
+fn announce(global: &Global, server: &Server, credential: &Credential, place: &str) -> Result<()> {
     let address = server.address();
     let token = credential.source().map(|path| path.display().to_string());
     if global.json {
         show::print(json!({
-            "listening": format!("http://{address}"), "data": data.display().to_string(), "token_file": token,
+            "listening": format!("http://{address}"), "data": place, "token_file": token,
         }))?;
     } else {
-        show::print(format_args!("Serving {} at http://{address}", data.display()))?;
+        show::print(format_args!("Serving {place} at http://{address}"))?;
         let place = token.unwrap_or_else(|| "TASKWRIGHT_TOKEN".to_owned());
         show::print(format_args!("Its token is in {place}; Ctrl-C stops."))?;
     }

@@ -20,8 +20,12 @@ mod progress;
 mod roster;
 mod run;
 mod source;
+mod store;
 mod summary;
 
+pub use console::Console;
 pub use place::{Place, name_of, runs_directory};
-pub use run::{Settings, forget, run};
+pub use progress::{Progress, Seen};
+pub use run::{Settings, run};
 pub use source::Source;
+pub use store::forget;

@@ -1,5 +1,6 @@
 //! How runs are named and where they are kept.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -50,28 +51,28 @@ pub fn runs_directory() -> Result<PathBuf> {
     }
 }
 
-/// The directory of one run.
+/// Where one run is kept.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The name of the run.
     pub name: String,
-    /// Its directory.
-    pub directory: PathBuf,
+    /// In what.
+    pub home: Home,
+}
+
+/// What a run is kept in.
+#[derive(Clone, Debug)]
+pub enum Home {
+    /// A directory of its own, which goes with it.
+    Directory(PathBuf),
+    /// A store that others use as well, by its URL.
+    Shared(String),
 }
 
 impl Place {
     /// The place of the run with this name. The directory for runs is made where it is missing.
     pub fn of(runs: &Path, name: &str) -> Result<Place> {
-        let allowed = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-' | '.');
-        if name.is_empty()
-            || name.len() > 100
-            || name.starts_with('.')
-            || !name.chars().all(allowed)
-        {
-            bail!(
-                "{name:?} cannot be the name of a run; use up to 100 of a-z 0-9 _ - and dots inside"
-            );
-        }
+        check_name(name)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(runs).with_context(|| {
             format!(
                 "cannot make {} to keep the run in; name another directory with --data",
@@ -79,23 +80,51 @@ impl Place {
             )
         })?;
         sweep_out(runs);
-        Ok(Place { name: name.to_owned(), directory: runs.join(name) })
+        Ok(Place { name: name.to_owned(), home: Home::Directory(runs.join(name)) })
     }
 
-    /// Whether the run has begun.
+    /// The place of the run with this name in a store that others use as well.
+    pub fn shared(url: &str, name: &str) -> Result<Place> {
+        check_name(name)?;
+        Ok(Place { name: name.to_owned(), home: Home::Shared(url.to_owned()) })
+    }
+
+    /// Whether the run may have begun.
     pub fn exists(&self) -> bool {
-        self.directory.exists()
+        match &self.home {
+            Home::Directory(directory) => directory.exists(),
+            Home::Shared(_) => true,
+        }
     }
 
-    /// Removes the run: all of it or, should this process be killed meanwhile, at least its name.
+    /// Removes the run: all of it or, should this process be killed meanwhile, at least its name. In
+    /// a shared store its jobs stay until they are pruned, as others may still print them.
     pub fn remove(&self) -> Result<()> {
-        let gone =
-            self.directory.with_file_name(format!(".{}.{}{GONE}", self.name, std::process::id()));
-        let removed = fs::rename(&self.directory, &gone).and_then(|()| fs::remove_dir_all(&gone));
+        let Home::Directory(directory) = &self.home else { return Ok(()) };
+        let gone = directory.with_file_name(format!(".{}.{}{GONE}", self.name, std::process::id()));
+        let removed = fs::rename(directory, &gone).and_then(|()| fs::remove_dir_all(&gone));
         match removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed
-                .with_context(|| format!("cannot remove the run in {}", self.directory.display())),
+            removed => {
+                removed.with_context(|| format!("cannot remove the run in {}", directory.display()))
+            }
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let allowed = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-' | '.');
+    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(allowed) {
+        bail!("{name:?} cannot be the name of a run; use up to 100 of a-z 0-9 _ - and dots inside");
+    }
+    Ok(())
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.home {
+            Home::Directory(directory) => write!(f, "{}", directory.display()),
+            Home::Shared(url) => f.write_str(&taskwright::shown(url)),
         }
     }
 }

@@ -4,12 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
-use taskwright::{Options, Stopper, Taskwright};
-use taskwright_core::limits::{BATCH_MAX, PAGE_MAX};
-use taskwright_core::{JobId, Name, StateName, WorkerId};
-use taskwright_engine::ErrorCode;
-use taskwright_store::{Command, QueueCounts, Retention};
+use anyhow::{Context as _, Result};
+use taskwright::{Stopper, Taskwright};
+use taskwright_core::{Name, StateName, WorkerId};
+use taskwright_store::{Command, QueueCounts};
 use tokio::sync::Notify;
 
 use super::console::Console;
@@ -21,32 +19,26 @@ use super::print::Printer;
 use super::progress::{Progress, Seen};
 use super::roster::Roster;
 use super::source::Source;
+use super::store;
 use super::summary::Summary;
-use crate::connect;
 use crate::exit::{self, Exit};
 use crate::show;
 use crate::signals::Signals;
 use crate::subprocess::{Slots, Template};
 
 /// The task of all jobs.
-const TASK: &str = "each";
+pub const TASK: &str = "each";
 /// How often the progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long commands have between SIGTERM and SIGKILL when the run is stopped.
 const END_GRACE: Duration = Duration::from_secs(3);
-/// A run keeps everything until it is done.
-const KEEP_ALL: Retention = Retention {
-    age: Duration::from_secs(100 * 365 * 24 * 3_600),
-    dead_age: Duration::from_secs(100 * 365 * 24 * 3_600),
-    count: 1 << 40,
-    bytes: 1 << 60,
-};
-
 /// What a run is asked to do.
 #[derive(Debug)]
 pub struct Settings {
-    /// Its name and directory.
+    /// Its name and where it is kept.
     pub place: Place,
+    /// The namespace of its jobs, where it is kept in a store that others use as well.
+    pub namespace: Name,
     /// The command.
     pub template: Template,
     /// The inputs; `None`: those that the run has.
@@ -89,64 +81,23 @@ pub async fn run(settings: Settings) -> Result<Exit> {
     let signals = Signals::listen()?;
     Signals::listen()?.exit_at(3);
     let console = Console::new(settings.is_quiet);
-    let app = open(&settings.place).await?;
-    let queue = Name::new(format!("{TASK}/{}", settings.place.name))?;
+    let app = store::open(&settings.place, settings.namespace.as_str()).await?;
+    let run = store::current_run(&app, &settings.place).await?;
+    let queue = store::queue_of(&run)?;
     restart_failed(&app, &queue, settings.retries + 1).await?;
     let before = app.counts_of(queue.as_str()).await?;
     greet(&console, &settings, &before);
 
-    let (life, worker) = Life::begin(settings, app, queue, before, console)?;
+    let roster = Roster::new(&run);
+    let (life, worker) = Life::begin(settings, app, queue, roster, before, console)?;
     life.live(worker, signals).await
-}
-
-/// Removes a run, unless it is at work.
-pub async fn forget(place: &Place) -> Result<()> {
-    if place.exists() {
-        open(place).await?.close().await?;
-        place.remove()?;
-    }
-    Ok(())
-}
-
-async fn open(place: &Place) -> Result<Taskwright> {
-    let options = Options::new().retention(KEEP_ALL).actor(&connect::actor());
-    let path = place.directory.to_str();
-    let path = path.with_context(|| {
-        format!(
-            "cannot keep the run in {}: this is not UTF-8; name another directory with --data",
-            place.directory.display()
-        )
-    })?;
-    options.connect(&format!("file:{path}")).await.map_err(|error| match error.code {
-        ErrorCode::Locked => anyhow!(
-            "run {} is at work in another process; wait for that, or start a separate one with --run NAME",
-            place.name
-        ),
-        _ => anyhow!(error),
-    })
 }
 
 /// What failed in an earlier life is tried again.
 async fn restart_failed(app: &Taskwright, queue: &Name, attempts: u32) -> Result<()> {
-    let mut failed: Vec<JobId> = Vec::new();
+    let redrive = |id| Command::Redrive { namespace: app.namespace().clone(), id, attempts };
     for state in [StateName::Dead, StateName::Cancelled, StateName::Expired] {
-        let mut filter = app.filter();
-        filter.queue = Some(queue.clone());
-        filter.state = Some(state);
-        filter.limit = PAGE_MAX;
-        loop {
-            let page = app.list(filter.clone()).await?;
-            failed.extend(page.jobs.iter().map(|job| job.id));
-            filter.before = page.next;
-            if page.next.is_none() {
-                break;
-            }
-        }
-    }
-    let redrive =
-        |&id: &JobId| Command::Redrive { namespace: app.namespace().clone(), id, attempts };
-    for batch in failed.chunks(BATCH_MAX) {
-        app.api().control(&connect::actor(), batch.iter().map(redrive).collect()).await?;
+        store::control_all(app, queue, state, redrive).await?;
     }
     Ok(())
 }
@@ -180,6 +131,7 @@ impl Life {
         settings: Settings,
         app: Taskwright,
         queue: Name,
+        roster: Roster,
         before: QueueCounts,
         console: Console,
     ) -> Result<(Life, Ended)> {
@@ -199,7 +151,6 @@ impl Life {
             .stop_grace(Duration::ZERO)
             .stop_deadline(END_GRACE)
             .start()?;
-        let roster = Roster::new(&settings.place.name);
         let life = Life {
             settings,
             app,
@@ -338,10 +289,8 @@ fn report(
     }
     if !is_done {
         let what = if summary.left > 0 { "goes on" } else { "tries what failed again" };
-        console.tell(format_args!(
-            "The same command {what}; the run is kept in {}.",
-            settings.place.directory.display()
-        ));
+        console
+            .tell(format_args!("The same command {what}; the run is kept in {}.", settings.place));
     }
     Ok(())
 }

@@ -76,6 +76,7 @@ impl Sandbox {
             .current_dir(self.work())
             .env("XDG_STATE_HOME", self.root.path().join("state"))
             .env_remove("TASKWRIGHT_SERVER")
+            .env_remove("TASKWRIGHT_STORE")
             .env_remove("TASKWRIGHT_TOKEN")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

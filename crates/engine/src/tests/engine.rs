@@ -237,3 +237,55 @@ impl Store for Silent {
         self.0.close().await
     }
 }
+
+/// With sweeps once a second, some of these would start most of a second late.
+#[tokio::test]
+async fn jobs_start_when_they_are_due() {
+    let store = Arc::new(NaiveStore::new(Arc::new(taskwright_store::SystemClock)));
+    let engine = Engine::start(store).unwrap();
+    for number in 1..=9_u64 {
+        let start = Start::After(Duration::from_millis(100 * number));
+        let job = JobRequest { start, ..request(number.into()) };
+        engine.enqueue(vec![job], false).await.unwrap();
+    }
+    for number in 1..=9 {
+        let claim = Claim { max: 1, wait: Duration::from_secs(30), ..claim(number) };
+        let claimed = engine.claim(claim).await.unwrap();
+        let late = claimed[0].started_at.since(claimed[0].run_at);
+        assert!(late < Duration::from_millis(500), "{late:?} late");
+    }
+}
+
+#[tokio::test]
+async fn a_snoozed_job_starts_when_it_is_due() {
+    let store = Arc::new(NaiveStore::new(Arc::new(taskwright_store::SystemClock)));
+    let engine = Engine::start(store).unwrap();
+    engine.enqueue(vec![request(1)], false).await.unwrap();
+    for number in 1..=9 {
+        let claim = Claim { max: 1, wait: Duration::from_secs(30), ..claim(number) };
+        let claimed = engine.claim(claim).await.unwrap();
+        let late = claimed[0].started_at.since(claimed[0].run_at);
+        assert!(late < Duration::from_millis(500), "{late:?} late");
+        let delay = Duration::from_millis(60);
+        let snoozed = Report { outcome: Outcome::Snoozed { delay }, ..completed(&claimed[0]) };
+        engine.report(vec![snoozed]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_worker_of_a_job_that_was_asked_to_stop_is_told_to_send_a_heartbeat() {
+    let Bench { engine, .. } = bench();
+    engine.enqueue(vec![request(1)], false).await.unwrap();
+    let claim = claim(1);
+    let claimed = engine.claim(claim.clone()).await.unwrap();
+    let (namespace, worker) = (claim.namespace, claim.worker);
+    assert!(!engine.listen(&namespace, worker, Duration::ZERO).await.unwrap());
+    let cancel =
+        Command::Cancel { namespace: namespace.clone(), id: claimed[0].id, reason: "".into() };
+    let (nudged, controlled) = tokio::join!(
+        engine.listen(&namespace, worker, Duration::from_secs(60)),
+        engine.control("tester", vec![cancel]),
+    );
+    controlled.unwrap();
+    assert!(nudged.unwrap());
+}

@@ -19,8 +19,11 @@ use crate::disk::Disk;
 pub struct Expect {
     /// The store that it belongs to.
     pub store: StoreId,
-    /// The position up to which the table holds everything; 0 for an empty table.
+    /// The position of the newest group that the table holds, perhaps but for some jobs; 0 for an
+    /// empty table.
     pub table_position: Position,
+    /// Up to here it lacks nothing, and nothing is replayed. At most `table_position`.
+    pub replay_after: Position,
 }
 
 /// What opening a journal found.

@@ -63,7 +63,7 @@ pub fn scan(
         .filter_map(|name| segment::first_of(&name).map(|first| Segment { first, name }))
         .collect();
     segments.sort_by_key(|segment| segment.first);
-    let next = expect.table_position + 1;
+    let next = expect.replay_after + 1;
     let Some(start) = segments.iter().rposition(|segment| segment.first <= next) else {
         return match segments.first() {
             Some(oldest) => Err(missing(next, oldest.first)),
@@ -132,7 +132,7 @@ impl Chain {
         let mut offsets = Vec::new();
         while let Some(header) = self.header(bytes.get(offset..)) {
             let Some(body) = header.body(&bytes[offset..], self.expect.store) else { break };
-            if header.position > self.expect.table_position {
+            if header.position > self.expect.replay_after {
                 visit(Found { header, body, segment: name, offset })?;
                 self.fresh += 1;
             }

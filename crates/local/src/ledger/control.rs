@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use taskwright_core::lifecycle::{Event, step};
 use taskwright_core::{JobId, Name, State};
-use taskwright_store::{Command, Controlled, Result};
+use taskwright_store::{Command, Controlled, Nudge, Result};
 
 use super::counters::Slot;
 use super::entry::Entry;
@@ -63,6 +63,11 @@ impl Ledger {
         let asked = self.jobs[&seq].rare.as_ref().and_then(|rare| rare.cancel_reason.clone());
         let more = More { cancel_reason: asked.or(Some(reason)), ..More::default() };
         self.set(seq, Vital { life, finished_at, ..vital }, Some(Box::new(more)));
+        if let (State::Running(_), Some(run)) = (life.state, vital.run)
+            && let Some(worker) = self.workers.get(run.worker)
+        {
+            self.nudges.push(Nudge { namespace: namespace.clone(), worker: worker.id });
+        }
         Ok(Controlled::Done { state: Some(life.state.name()) })
     }
 

@@ -51,6 +51,11 @@ impl Counters {
         self.0[slot.index()]
     }
 
+    /// Whether nothing is counted.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|&count| count == 0)
+    }
+
     /// Counts `count` more.
     pub fn add(&mut self, slot: Slot, count: u64) {
         self.0[slot.index()] += count;

@@ -64,7 +64,7 @@ impl Ledger {
                 Inserted::Refused(Refusal::IdConflict(job.id))
             });
         }
-        let lane = match self.lane_or_new(&job) {
+        let lane = match self.lane_or_new(&job.namespace, &job.queue, &job.task) {
             Ok(lane) => lane,
             Err(refusal) => return Ok(Inserted::Refused(refusal)),
         };
@@ -97,18 +97,25 @@ impl Ledger {
         (Arc::new(fixed), Vital { life, due_at, run: None, finished_at: None })
     }
 
-    fn lane_or_new(&mut self, job: &NewJob) -> Result<LaneNumber, Refusal> {
-        if let Some(number) = self.lanes.number(&job.namespace, &job.queue, &job.task) {
+    /// The number of a lane, which is made where there was none.
+    pub(super) fn lane_or_new(
+        &mut self,
+        namespace: &Name,
+        queue: &Name,
+        task: &Name,
+    ) -> Result<LaneNumber, Refusal> {
+        if let Some(number) = self.lanes.number(namespace, queue, task) {
             return Ok(number);
         }
         self.lanes.check_room(1)?;
-        let lane = self.lanes.add(&job.namespace, &job.queue, &job.task);
+        let lane = self.lanes.add(namespace, queue, task);
         let number = lane.number;
         self.changes.push(Change::Lane(lane));
         Ok(number)
     }
 
-    fn known(
+    /// What is known of an id, here or in the archive.
+    pub(super) fn known(
         &self,
         namespace: &Name,
         id: JobId,
@@ -136,10 +143,11 @@ impl Ledger {
     }
 }
 
-struct Known {
-    seq: Seq,
-    fingerprint: u64,
-    state: StateName,
+/// What is known of an id.
+pub(super) struct Known {
+    pub seq: Seq,
+    pub fingerprint: u64,
+    pub state: StateName,
 }
 
 /// Where a job that is due at `due_at` waits.

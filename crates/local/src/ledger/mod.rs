@@ -11,6 +11,7 @@ mod counters;
 mod entry;
 mod heartbeat;
 mod ids;
+mod import;
 mod index;
 mod insert;
 mod lanes;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 use taskwright_core::{JobId, Json, Name, StateName, Timestamp, Token, WorkerId};
-use taskwright_store::{Event, Result};
+use taskwright_store::{Event, Nudge, Result};
 
 use self::entry::Entry;
 use self::ids::Ids;
@@ -120,6 +121,7 @@ pub struct Ledger {
     changes: Vec<Change>,
     events: Vec<Event>,
     is_heard: bool,
+    nudges: Vec<Nudge>,
     /// Ended jobs that are in memory only because somebody asked to change them.
     recalled: FxHashSet<Seq>,
     /// Jobs that the archive keeps until they are released.
@@ -129,6 +131,15 @@ pub struct Ledger {
     became_ready: bool,
     /// Ready jobs in all lanes.
     ready: usize,
+}
+
+/// What the table has.
+#[derive(Copy, Clone, Debug)]
+pub struct Shown {
+    /// The ends of jobs up to this position.
+    pub ended: Position,
+    /// Everything up to this position.
+    pub all: Position,
 }
 
 /// What a ledger starts from.
@@ -172,6 +183,7 @@ impl Ledger {
             changes: Vec::new(),
             events: Vec::new(),
             is_heard: false,
+            nudges: Vec::new(),
             recalled: FxHashSet::default(),
             kept: FxHashSet::default(),
             released: Vec::new(),
@@ -200,19 +212,13 @@ impl Ledger {
         self.args_bytes
     }
 
-    /// Begins the group that will get `position`; `wall` is what the clock says, `applied` how far
+    /// Begins the group that will get `position`; `wall` is what the clock says, `shown` how far
     /// the table is, `is_heard` whether anybody listens for hints.
-    pub fn begin(
-        &mut self,
-        position: Position,
-        wall: Timestamp,
-        applied: Position,
-        is_heard: bool,
-    ) {
+    pub fn begin(&mut self, position: Position, wall: Timestamp, shown: Shown, is_heard: bool) {
         self.position = position;
         self.now = self.now.max(wall);
         self.is_heard = is_heard;
-        self.let_go(applied, LET_GO_AT_ONCE);
+        self.let_go(shown, LET_GO_AT_ONCE);
     }
 
     /// The changes and hints since `begin`, for the caller to make durable and to announce; what
@@ -231,6 +237,11 @@ impl Ledger {
             false => std::mem::replace(&mut self.changes, blank()),
         };
         (changes, std::mem::take(&mut self.events))
+    }
+
+    /// Workers to nudge since the last call.
+    pub fn take_nudges(&mut self) -> Vec<Nudge> {
+        std::mem::take(&mut self.nudges)
     }
 
     /// Jobs that the archive need not keep any longer, since the last call.
@@ -291,10 +302,10 @@ impl Ledger {
 
     /// Lets go of ended jobs, of so many at most, and where memory is short of args that the table
     /// has. Answers whether there is more to let go.
-    pub fn let_go(&mut self, applied: Position, at_most: usize) -> bool {
+    pub fn let_go(&mut self, shown: Shown, at_most: usize) -> bool {
         for _ in 0..at_most {
             let Some(&(position, seq)) = self.departing.front() else { break };
-            if position > applied {
+            if position > shown.ended {
                 break;
             }
             self.departing.pop_front();
@@ -302,11 +313,11 @@ impl Ledger {
         }
         let mut last_applied = None;
         while let Some(&(position, seq)) = self.inserted.front() {
-            if position > applied {
+            if position > shown.all {
                 break;
             }
             last_applied = Some(seq);
-            if self.inserted.len() == 1 || self.inserted[1].0 > applied {
+            if self.inserted.len() == 1 || self.inserted[1].0 > shown.all {
                 break;
             }
             self.inserted.pop_front();
@@ -314,7 +325,7 @@ impl Ledger {
         if let Some(last) = last_applied {
             self.evict_args(last);
         }
-        self.departing.front().is_some_and(|&(position, _)| position <= applied)
+        self.departing.front().is_some_and(|&(position, _)| position <= shown.ended)
     }
 
     fn depart(&mut self, seq: Seq) {

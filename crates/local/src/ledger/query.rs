@@ -1,7 +1,7 @@
 //! Looking without changing.
 
 use taskwright_core::{Extras, Job, JobId, Name, StateName, Timestamp};
-use taskwright_store::{QueueCounts, WorkerView};
+use taskwright_store::{QueueCounts, QueueSettings, Settings, WorkerView};
 
 use super::Ledger;
 use super::counters::Slot;
@@ -55,6 +55,21 @@ impl Ledger {
         let mut counts: Vec<_> = queues.map(count).collect();
         counts.sort_by(|a, b| a.queue.cmp(&b.queue));
         counts
+    }
+
+    /// The settings that an export brings.
+    pub fn settings(&self) -> Settings {
+        let queues = self.lanes.queues.iter();
+        let told = queues.filter(|queue| queue.paused || !queue.counters.is_empty());
+        let mut queues: Vec<_> = told
+            .map(|queue| QueueSettings {
+                namespace: queue.namespace.clone(),
+                queue: queue.name.clone(),
+                paused: queue.paused,
+            })
+            .collect();
+        queues.sort_unstable();
+        Settings { queues }
     }
 
     /// See `Store::workers`.

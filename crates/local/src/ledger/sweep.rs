@@ -23,6 +23,8 @@ impl Ledger {
             timed_out: self.end_timeouts(&mut room),
             expired: self.expire(&mut room),
             due: self.make_due_ready(&mut room),
+            now: self.now,
+            next_due: self.timer.first().map(|&(at, _)| at),
             ..Swept::default()
         };
         swept.more = room == 0 && self.has_due();
@@ -42,12 +44,6 @@ impl Ledger {
 
     fn has_lapsed(&self, worker: &Worker) -> bool {
         worker.lease_end <= self.served && !worker.held.is_empty()
-    }
-
-    /// When the next timer is due, if any is set.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        let first = |set: &BTreeSet<(Timestamp, Seq)>| set.first().map(|entry| entry.0);
-        first(&self.timer).into_iter().chain(first(&self.expiry)).min()
     }
 
     fn serve_time(&mut self) {

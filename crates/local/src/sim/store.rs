@@ -15,6 +15,7 @@ use crate::journal::{Durability, Expect, Group, Journal, JournalOptions, Prepari
 use crate::ledger::{Found, Ledger, Start};
 use crate::open::{Recovery, loaded};
 use crate::request::Request;
+use crate::table::{Held, Table};
 
 /// Mistakes that the simulation must find.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -84,7 +85,9 @@ impl Machine {
         let expect = self.table.with(|table| Expect {
             store: StoreId(table.store().to_be_bytes()),
             table_position: table.position(),
+            replay_after: table.whole(),
         });
+        let held = self.table.with(Table::held)?;
         let options = JournalOptions {
             segment_bytes: self.segment_bytes,
             durability: Durability::Fsync,
@@ -93,13 +96,14 @@ impl Machine {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let (ledger, log) = match self.bug {
             Some(bug @ (Bug::LostPromotion | Bug::ClockGoesBack)) => {
-                self.recover_wrongly(bug, disk, options, expect)?
+                self.recover_wrongly(bug, disk, options, (expect, held))?
             }
             _ => {
                 let ledger = self.table.with(|table| loaded(table, random.bits()))?;
                 let (mut archive, mut feed) = (self.table.clone(), self.table.clone());
                 let recovery = Recovery {
                     ledger,
+                    held,
                     archive: &mut archive,
                     feed: &mut feed,
                     clock: &*self.clock,
@@ -121,7 +125,7 @@ impl Machine {
         bug: Bug,
         disk: Arc<dyn Disk>,
         options: JournalOptions,
-        expect: Expect,
+        (expect, held): (Expect, Held),
     ) -> Result<(Ledger, Log)> {
         let wall = self.clock.now();
         let goes_back = bug == Bug::ClockGoesBack;
@@ -139,7 +143,8 @@ impl Machine {
         })?;
         let (mut archive, mut feed) = (self.table.clone(), self.table.clone());
         let (journal, recovered) =
-            Journal::open(disk, options, expect, &mut |position, now, changes| {
+            Journal::open(disk, options, expect, &mut |position, now, mut changes| {
+                held.keep(position, &mut changes);
                 let mut replayed = changes.clone();
                 if bug == Bug::LostPromotion {
                     replayed.iter_mut().for_each(put_off);

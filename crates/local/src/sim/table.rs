@@ -10,7 +10,7 @@ use super::Random;
 use crate::change::{Change, Position, Seq};
 use crate::core::Feed;
 use crate::ledger::{Archive, Archived};
-use crate::table::{Fold, Table};
+use crate::table::{Fold, Hold, Table};
 
 /// The id of every simulated store.
 const STORE: u128 = 0x5eed;
@@ -25,12 +25,22 @@ type Group = (Position, Timestamp, Vec<Change>);
 #[derive(Clone)]
 pub struct SimTable(Arc<Mutex<State>>);
 
+/// What happened to a table.
+enum Step {
+    /// Groups were applied in one transaction, and some jobs held back.
+    Applied(Vec<Group>, Hold),
+    /// The process ended, and what was held back was gone.
+    Forgot,
+}
+
 struct State {
     table: Table,
     waiting: VecDeque<Group>,
-    /// The table as of the last checkpoint, and the transactions since.
-    checkpoint: Vec<u8>,
-    since: Vec<Vec<Group>>,
+    /// What is held back.
+    fold: Fold,
+    /// The table as of the last checkpoint, what was held back then, and what happened since.
+    checkpoint: (Vec<u8>, Fold),
+    since: Vec<Step>,
     durable: Position,
     /// Planted bug: what is applied is taken for durable.
     boasts: bool,
@@ -39,17 +49,21 @@ struct State {
 impl SimTable {
     /// An empty table.
     pub fn new(boasts: bool) -> Result<Self> {
-        SimTable::over(EMPTY.clone()?, Vec::new(), boasts)
+        SimTable::over((EMPTY.clone()?, Fold::new()), Vec::new(), boasts)
     }
 
-    fn over(checkpoint: Vec<u8>, transactions: Vec<Vec<Group>>, boasts: bool) -> Result<Self> {
-        let table = Table::from_snapshot(&checkpoint)?;
-        let durable = table.position();
+    fn over(checkpoint: (Vec<u8>, Fold), steps: Vec<Step>, boasts: bool) -> Result<Self> {
+        let table = Table::from_snapshot(&checkpoint.0)?;
+        let durable = table.whole();
         let (waiting, since) = (VecDeque::new(), Vec::new());
-        let state = State { table, waiting, checkpoint, since, durable, boasts };
+        let fold = checkpoint.1.clone();
+        let state = State { table, waiting, fold, checkpoint, since, durable, boasts };
         let table = SimTable(Arc::new(Mutex::new(state)));
-        for groups in transactions {
-            table.state().apply(groups)?;
+        for step in steps {
+            match step {
+                Step::Applied(groups, hold) => table.state().apply(groups, hold)?,
+                Step::Forgot => table.state().forget(),
+            }
         }
         Ok(table)
     }
@@ -58,32 +72,41 @@ impl SimTable {
     pub fn crash(&self, random: &mut Random) -> Result<Self> {
         let mut state = self.state();
         let kept = random.below(state.since.len() + 1);
-        let mut transactions = std::mem::take(&mut state.since);
-        transactions.truncate(kept);
-        SimTable::over(state.checkpoint.clone(), transactions, state.boasts)
+        let mut steps = std::mem::take(&mut state.since);
+        steps.truncate(kept);
+        let over = SimTable::over(state.checkpoint.clone(), steps, state.boasts)?;
+        over.state().forget();
+        Ok(over)
     }
 
-    /// Applies some of the waiting groups in one transaction.
+    /// Applies some of the waiting groups in one transaction, and holds some jobs back.
     pub fn apply_some(&self, random: &mut Random) -> Result<()> {
         let mut state = self.state();
         let count = random.below(state.waiting.len() + 1);
         let groups = state.waiting.drain(..count).collect();
-        state.apply(groups)
+        let hold = match random.below(3) {
+            0 => Hold::NOTHING,
+            _ => {
+                let after = state.table.position().saturating_sub(random.below(20) as u64);
+                Hold { after, rows: random.below(40), bytes: usize::MAX }
+            }
+        };
+        state.apply(groups, hold)
     }
 
     /// Applies all waiting groups.
     pub fn apply_all(&self) -> Result<()> {
         let mut state = self.state();
         let groups = state.waiting.drain(..).collect();
-        state.apply(groups)
+        state.apply(groups, Hold::NOTHING)
     }
 
     /// Makes durable what was applied.
     pub fn checkpoint(&self) -> Result<()> {
         let mut state = self.state();
-        state.checkpoint = state.table.snapshot()?;
+        state.checkpoint = (state.table.snapshot()?, state.fold.clone());
         state.since.clear();
-        state.durable = state.table.position();
+        state.durable = state.table.whole();
         Ok(())
     }
 
@@ -104,17 +127,21 @@ impl SimTable {
 }
 
 impl State {
-    fn apply(&mut self, groups: Vec<Group>) -> Result<()> {
-        if groups.is_empty() {
+    fn apply(&mut self, groups: Vec<Group>, hold: Hold) -> Result<()> {
+        for (position, now, changes) in &groups {
+            self.fold.push(*position, *now, changes.clone());
+        }
+        // Noted even where nothing is applied yet: the next transaction has these groups, too.
+        self.since.push(Step::Applied(groups, hold));
+        if self.fold.is_empty() || self.table.is_ahead_of(&self.fold) {
             return Ok(());
         }
-        let mut fold = Fold::new();
-        for (position, now, changes) in &groups {
-            fold.push(*position, *now, changes.clone());
-        }
-        self.table.apply(&mut fold)?;
-        self.since.push(groups);
-        Ok(())
+        self.table.apply_but(&mut self.fold, hold)
+    }
+
+    fn forget(&mut self) {
+        self.fold = Fold::new();
+        self.since.push(Step::Forgot);
     }
 }
 
@@ -125,6 +152,10 @@ impl Feed for SimTable {
 
     fn applied(&self) -> Position {
         self.state().table.position()
+    }
+
+    fn whole(&self) -> Position {
+        self.state().table.whole()
     }
 
     fn durable(&self) -> Position {

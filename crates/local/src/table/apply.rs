@@ -5,7 +5,8 @@ use taskwright_core::{AttemptRecord, Json, StateName, Timestamp, limits};
 use taskwright_store::Result;
 
 use super::failure::{corrupt, failed};
-use super::fold::{Fold, Inserted, Patch};
+use super::fold::{Fold, Hold, Inserted, Patch};
+use super::held::Held;
 use super::prune::{Doomed, Ended, remember};
 use super::schema::{LONG_BYTES, Long, WEIGHT, number_of, state_of};
 use super::{Head, Table, Tally};
@@ -21,39 +22,55 @@ impl Table {
     /// After an error nothing is applied and the fold is as it was. `Corrupt`: it changes a job
     /// that the table does not have.
     pub fn apply(&mut self, fold: &mut Fold) -> Result<()> {
+        self.apply_but(fold, Hold::NOTHING)
+    }
+
+    /// As `apply`, but jobs that are held back stay in the fold; which they are is noted.
+    pub fn apply_but(&mut self, fold: &mut Fold, hold: Hold) -> Result<()> {
         if fold.is_empty() {
             return Ok(());
         }
+        let held_from = fold.held_from(hold);
         let transaction = self.connection.transaction().map_err(failed(APPLY))?;
         let mut head = self.head;
-        write(&transaction, fold, &mut head, &mut self.scratch)?;
+        write(&transaction, fold, held_from, &mut head, &mut self.scratch)?;
         transaction.commit().map_err(failed(APPLY))?;
         self.head = head;
-        fold.clear();
+        fold.settle(held_from);
         Ok(())
+    }
+
+    /// Whether a fold of groups that are replayed has not reached what the table has of them: of a
+    /// job that is held back, it must know all before any of it is written.
+    pub fn is_ahead_of(&self, fold: &Fold) -> bool {
+        fold.is_fresh() && fold.position < self.head.position
     }
 }
 
 fn write(
     transaction: &Transaction<'_>,
     fold: &Fold,
+    held_from: usize,
     head: &mut Head,
     scratch: &mut Vec<u8>,
 ) -> Result<()> {
     write_facts(transaction, fold).map_err(failed(APPLY))?;
     let mut jobs = Jobs::new(transaction, scratch, fold.now).map_err(failed(APPLY))?;
-    for job in &fold.inserted {
-        jobs.insert(job, head)?;
+    for (job, fixed) in fold.written(held_from) {
+        jobs.insert(job, fixed, head)?;
     }
     let mut updated: Vec<_> = fold.updated.iter().collect();
     updated.sort_unstable_by_key(|(seq, _)| **seq);
     for (seq, patch) in updated {
         jobs.change(*seq, patch, head)?;
     }
-    if let Some(last) = fold.inserted.last() {
+    if let Some(last) = fold.inserted.back() {
         head.next_seq = head.next_seq.max(last.seq + 1);
     }
-    head.position = fold.position;
+    head.position = head.position.max(fold.position);
+    let held = Held::of(fold, held_from, head.position);
+    head.whole = held.whole();
+    held.write(transaction).map_err(failed(APPLY))?;
     head.high_water = head.high_water.max(fold.now);
     write_head(transaction, head).map_err(failed(APPLY))
 }
@@ -177,23 +194,23 @@ impl<'a> Jobs<'a> {
         })
     }
 
-    fn insert(&mut self, job: &Inserted, head: &mut Head) -> Result<()> {
+    fn insert(&mut self, job: &Inserted, fixed: &Fixed, head: &mut Head) -> Result<()> {
         let Some(vital) = &job.patch.vital else { return Ok(()) };
         if job.patch.deleted {
             // The table never had it; only its id is remembered.
             let Some(finished_at) = vital.finished_at else { return Ok(()) };
             head.gone += 1;
-            let Fixed { id, seq, lane, fingerprint, .. } = *job.fixed;
+            let Fixed { id, seq, lane, fingerprint, .. } = *fixed;
             let (state, fingerprint) = (vital.life.state.name(), fingerprint.cast_signed());
             let ended = Ended { id, seq, lane, fingerprint, state, finished_at };
             return remember(self.connection, &ended).map_err(failed(APPLY));
         }
         self.write_attempts(job.seq, &job.patch.attempts).map_err(failed(APPLY))?;
-        head.has_long |= self.insert_row(&job.fixed, vital, &job.patch).map_err(failed(APPLY))?;
+        head.has_long |= self.insert_row(fixed, vital, &job.patch).map_err(failed(APPLY))?;
         let state = vital.life.state.name();
         if state.is_final() {
             let bytes = match (&job.patch.more, job.patch.attempts.is_empty()) {
-                (None, true) => job.fixed.args.len() as i64,
+                (None, true) => fixed.args.len() as i64,
                 _ => self.weight(job.seq)?.1,
             };
             head.tally(state).add(1, bytes);

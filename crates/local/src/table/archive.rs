@@ -8,8 +8,8 @@ use crate::change::{Change, Position, Seq};
 use crate::core::Feed;
 use crate::ledger::{self, Archive, Archived, ArchivedJob, LoadedJob};
 
-/// With so many segments in use the table is asked to write back.
-const SEGMENTS_WANTED: usize = 3;
+/// With more segments in use the table is asked to write back. Jobs that are held back keep some.
+const SEGMENTS_WANTED: usize = 6;
 
 /// The table as archive of a ledger, for the writer's thread. Jobs that it hands over to be changed
 /// are safe from pruning until they are released.
@@ -123,12 +123,17 @@ impl Feed for TableHandle {
         TableHandle::applied(self)
     }
 
+    fn whole(&self) -> Position {
+        TableHandle::whole(self)
+    }
+
     fn durable(&self) -> Position {
         TableHandle::durable(self)
     }
 
     fn segments(&self, count: usize) {
-        if count > SEGMENTS_WANTED {
+        // Only where that can free one.
+        if count > SEGMENTS_WANTED && self.durable() < self.whole() {
             self.want_checkpoint();
         }
     }

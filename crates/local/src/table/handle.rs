@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashSet;
 use taskwright_core::{Job, JobId, Json, Name, Timestamp};
-use taskwright_store::{Error, ErrorKind, Filter, Page, Result, Retention};
+use taskwright_store::{Error, ErrorKind, Exported, Filter, Page, Result, Retention};
 use tokio::sync::{oneshot, watch};
 
 use super::desk::Desk;
@@ -56,12 +56,16 @@ pub(super) struct Shared {
 #[derive(Copy, Clone, Debug)]
 struct Progress {
     applied: Position,
+    /// Nothing is held back up to here.
+    whole: Position,
     is_over: bool,
 }
 
 impl Shared {
-    pub fn set_applied(&self, applied: Position) {
-        self.progress.send_modify(|progress| progress.applied = applied);
+    pub fn set_applied(&self, applied: Position, whole: Position) {
+        self.progress.send_modify(|progress| {
+            (progress.applied, progress.whole) = (applied, whole);
+        });
     }
 
     /// Notes that the thread is gone, and lets nobody wait for it.
@@ -113,7 +117,11 @@ impl TableHandle {
     pub fn start(table: Table, on_durable: OnDurable) -> Result<(TableHandle, TableThread)> {
         let shared = Arc::new(Shared {
             inbox: Inbox::default(),
-            progress: watch::Sender::new(Progress { applied: table.position(), is_over: false }),
+            progress: watch::Sender::new(Progress {
+                applied: table.position(),
+                whole: table.whole(),
+                is_over: false,
+            }),
             durable: AtomicU64::new(0),
             trouble: Mutex::new(None),
             is_broken: AtomicBool::new(false),
@@ -161,9 +169,14 @@ impl TableHandle {
         self.shared.inbox.changes()
     }
 
-    /// The position of the newest group that was applied.
+    /// The position of the newest group that was applied, perhaps but for jobs that have not ended.
     pub fn applied(&self) -> Position {
         self.shared.progress.borrow().applied
+    }
+
+    /// The position up to which everything was applied.
+    pub fn whole(&self) -> Position {
+        self.shared.progress.borrow().whole
     }
 
     /// The position up to which the table is durable; 0 where that is not known yet.
@@ -182,19 +195,19 @@ impl TableHandle {
         self.shared.inbox.want_checkpoint();
     }
 
-    /// Waits until the group at `position` is applied.
+    /// Waits until everything up to `position` is applied.
     ///
     /// # Errors
     /// `Unavailable` where it takes too long, `Closed` where the table was closed.
     pub async fn wait_applied(&self, position: Position) -> Result<()> {
-        if self.applied() >= position {
+        if self.whole() >= position {
             return Ok(());
         }
         let mut progress = self.shared.progress.subscribe();
         self.shared.inbox.want(position);
-        let is_settled = |progress: &Progress| progress.applied >= position || progress.is_over;
+        let is_settled = |progress: &Progress| progress.whole >= position || progress.is_over;
         match tokio::time::timeout(ANSWER_WITHIN, progress.wait_for(is_settled)).await {
-            Ok(Ok(progress)) if progress.applied >= position => Ok(()),
+            Ok(Ok(progress)) if progress.whole >= position => Ok(()),
             Ok(_) => Err(closed()),
             Err(_) => Err(self.trouble().unwrap_or_else(slow)),
         }
@@ -228,6 +241,16 @@ impl TableHandle {
     /// A page of jobs as of `position`; see [`Look::list`].
     pub async fn list(&self, position: Position, filter: Filter) -> Result<Page> {
         self.look(position, Pace::Slow, move |look| look.list(&filter)).await
+    }
+
+    /// A page of whole jobs as of `position`; see [`Look::export`].
+    pub async fn export(
+        &self,
+        position: Position,
+        after: Option<Seq>,
+        limit: usize,
+    ) -> Result<Exported> {
+        self.look(position, Pace::Slow, move |look| look.export(after, limit)).await
     }
 
     /// Prunes up to `limit` jobs, a few at a time, after every group sent before; see

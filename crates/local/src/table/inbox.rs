@@ -49,6 +49,8 @@ struct Waiting {
     enough: usize,
     /// Somebody waits for this position: it is to be applied at once.
     wanted: Position,
+    /// Somebody waits for this position, and nothing may be held back.
+    wanted_whole: Position,
     /// The position of the newest group that was sent.
     newest: Position,
     /// Somebody needs a checkpoint.
@@ -67,6 +69,8 @@ pub(super) struct Wish {
     pub at_most: usize,
     /// Whoever waits for a position beyond this matters.
     pub applied: Position,
+    /// Whoever waits for a position beyond this, with nothing held back, matters too.
+    pub whole: Position,
 }
 
 /// What the table's thread takes out at once.
@@ -74,6 +78,7 @@ pub(super) struct Taken {
     pub groups: Vec<Group>,
     pub errands: Vec<Errand>,
     pub wanted: Position,
+    pub wanted_whole: Position,
     pub wants_checkpoint: bool,
     /// Whether the thread was asked to end.
     pub is_closed: bool,
@@ -122,11 +127,12 @@ impl Inbox {
         }
     }
 
-    /// Asks for the groups up to `position` to be applied at once.
+    /// Asks for the groups up to `position` to be applied at once, and nothing to be held back.
     pub fn want(&self, position: Position) {
         let mut waiting = self.locked();
-        if waiting.wanted < position {
-            waiting.wanted = position;
+        if waiting.wanted_whole < position {
+            waiting.wanted = waiting.wanted.max(position);
+            waiting.wanted_whole = position;
             self.arrived.notify_one();
         }
     }
@@ -174,6 +180,7 @@ impl Inbox {
         while waiting.queued < wish.enough
             && waiting.errands.is_empty()
             && waiting.wanted.min(waiting.newest) <= wish.applied
+            && waiting.wanted_whole.min(waiting.newest) <= wish.whole
             && !waiting.wants_checkpoint
             && !waiting.is_closing
         {
@@ -196,6 +203,7 @@ impl Inbox {
             groups,
             errands: waiting.errands.drain(..).collect(),
             wanted: waiting.wanted,
+            wanted_whole: waiting.wanted_whole.min(waiting.newest),
             wants_checkpoint: std::mem::take(&mut waiting.wants_checkpoint),
             is_closed: waiting.is_closing,
             is_closing: waiting.is_closing && waiting.groups.is_empty(),

@@ -53,7 +53,7 @@ pub struct LiveJob {
 pub(super) fn head(connection: &Connection) -> Result<Head> {
     let sql = "SELECT store, epoch, position, high_water, next_seq, ended_jobs, ended_bytes, \
                dead_jobs, dead_bytes, (SELECT count(*) FROM ended), \
-               EXISTS (SELECT 1 FROM payload) FROM meta";
+               EXISTS (SELECT 1 FROM payload), whole FROM meta JOIN held";
     connection
         .query_row(sql, [], |row| {
             Ok(Head {
@@ -66,6 +66,7 @@ pub(super) fn head(connection: &Connection) -> Result<Head> {
                 dead: Tally { jobs: row.get(7)?, bytes: row.get(8)? },
                 gone: row.get(9)?,
                 has_long: row.get(10)?,
+                whole: row.get::<_, i64>(11)?.cast_unsigned(),
             })
         })
         .map_err(failed(LOAD))
@@ -169,13 +170,17 @@ impl Table {
     }
 
     fn workers(&self) -> Result<Vec<(WorkerFact, u64)>> {
+        let held = self.held()?;
+        let of_held: Vec<_> = held.workers().iter().map(ToString::to_string).collect();
         let sql = format!(
             "SELECT number, id, namespace, first_seen_at, in_process, last_claim FROM workers \
              WHERE number IN (SELECT worker FROM jobs WHERE state = {running} \
                               AND lane IN (SELECT number FROM lanes)) \
+             OR number IN ({of_held}) \
              OR number IN (SELECT number FROM workers ORDER BY number DESC LIMIT {WORKERS_RECALLED}) \
              ORDER BY number",
             running = number_of(StateName::Running),
+            of_held = of_held.join(", "),
         );
         self.all(&sql, |row| {
             let fact = WorkerFact {

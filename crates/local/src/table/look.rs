@@ -143,7 +143,8 @@ impl Look<'_> {
         Ok(newest)
     }
 
-    fn whole(&mut self, seq: Seq) -> Result<Option<Job>> {
+    /// A job by its number, with args, result and attempts.
+    pub(super) fn whole(&mut self, seq: Seq) -> Result<Option<Job>> {
         let sql = format!(
             "SELECT {COLUMNS}, workers.id, jobs.args, jobs.result FROM jobs \
              LEFT JOIN workers ON workers.number = jobs.worker WHERE jobs.seq = ?1"

@@ -9,9 +9,11 @@ mod apply;
 mod archive;
 mod check;
 mod desk;
+mod export;
 mod failure;
 mod fold;
 mod handle;
+mod held;
 mod inbox;
 mod list;
 mod load;
@@ -30,8 +32,9 @@ use taskwright_store::Result;
 
 pub use self::archive::TableArchive;
 use self::failure::failed;
-pub use self::fold::Fold;
+pub use self::fold::{Fold, Hold};
 pub use self::handle::{CHANGES_MAX, Pace, TableHandle, TableThread};
+pub use self::held::Held;
 pub use self::load::{LiveJob, Loaded};
 use self::look::LaneNames;
 pub use self::look::{Kept, Known, Look};
@@ -58,6 +61,8 @@ struct Head {
     store: u128,
     epoch: u32,
     position: Position,
+    /// Up to here it lacks nothing; see [`Held`].
+    whole: Position,
     high_water: Timestamp,
     next_seq: Seq,
     /// Completed, cancelled and expired jobs.
@@ -147,9 +152,19 @@ impl Table {
         self.head.epoch
     }
 
-    /// The position of the newest group that was applied.
+    /// The position of the newest group that was applied, perhaps but for jobs held back.
     pub fn position(&self) -> Position {
         self.head.position
+    }
+
+    /// The position up to which nothing is held back.
+    pub fn whole(&self) -> Position {
+        self.head.whole
+    }
+
+    /// Which jobs it lacks up to its position.
+    pub fn held(&self) -> Result<Held> {
+        Held::read(&self.connection, self.head.position)
     }
 
     /// The highest time that the store had seen.
@@ -176,11 +191,11 @@ impl Table {
         self.checkpoint(Checkpoint::Whole).map(|_| ())
     }
 
-    /// Makes durable in the main file what was applied. Answers the position up to which it is: the
-    /// journal may give up what lies below. `None` where a reader held it up: ask again later.
+    /// Makes durable in the main file what was applied. Answers the position up to which it is whole:
+    /// the journal may give up what lies below. `None` where a reader held it up: ask again later.
     pub fn checkpoint(&mut self, how: Checkpoint) -> Result<Option<Position>> {
         if self.place.is_none() {
-            return Ok(Some(self.head.position));
+            return Ok(Some(self.head.whole));
         }
         let how = match how {
             Checkpoint::Passive => "PASSIVE",
@@ -193,7 +208,7 @@ impl Table {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })
             .map_err(failed("write the table back"))?;
-        Ok((busy == 0 && logged == written).then_some(self.head.position))
+        Ok((busy == 0 && logged == written).then_some(self.head.whole))
     }
 
     /// Bytes that the next checkpoint writes back, about.

@@ -13,7 +13,7 @@ use crate::change::Seq;
 /// `TWRT` in the header of the file: `file` and we know whose it is.
 pub(super) const APPLICATION_ID: i32 = 0x5457_5254;
 /// The format that this version writes, kept as `user_version`.
-pub(super) const FORMAT: i32 = 1;
+pub(super) const FORMAT: i32 = 2;
 /// Longer texts live apart from their row, in bytes.
 pub(super) const LONG_BYTES: usize = 4 * 1024;
 
@@ -21,8 +21,9 @@ pub(super) const LONG_BYTES: usize = 4 * 1024;
 pub(super) const PAGE_BYTES: u64 = 4096;
 const CACHE_KIB: i64 = 16 * 1024;
 const READ_CACHE_KIB: i64 = 4 * 1024;
-/// What the write-ahead log is cut to once it has been written back, in bytes.
-const WAL_KEPT: i64 = 4 * 1024 * 1024;
+/// What the write-ahead log is cut to once it has been written back, in bytes: taking its space anew
+/// each time costs more than keeping it. At rest it is empty.
+const WAL_KEPT: i64 = 64 * 1024 * 1024;
 /// How long to wait for another program that looks into the table.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 const STATEMENTS: usize = 64;
@@ -125,6 +126,17 @@ CREATE TABLE ended (
     finished_at   INTEGER NOT NULL,
     PRIMARY KEY (id, seq)
 ) WITHOUT ROWID;
+";
+
+/// New in format 2: which jobs the table lacks up to its position.
+const HELD: &str = "
+CREATE TABLE held (
+    one           INTEGER PRIMARY KEY CHECK (one = 1),
+    whole         INTEGER NOT NULL,
+    seqs          BLOB NOT NULL,
+    workers       BLOB NOT NULL
+);
+INSERT INTO held SELECT 1, position, x'', x'' FROM meta;
 ";
 
 /// What people look at with `sqlite3`: names, words and times instead of numbers.
@@ -240,7 +252,9 @@ pub(super) fn prepare(connection: &mut Connection, place: &Path, new_store: u128
          PRAGMA journal_size_limit = {WAL_KEPT};"
     );
     connection.execute_batch(&settings).map_err(failed("open the table"))?;
-    if is_new {
+    if !is_new {
+        upgrade(connection).map_err(failed("bring the table to a newer format"))?;
+    } else {
         connection
             .transaction()
             .and_then(|transaction| create(transaction, new_store))
@@ -269,7 +283,20 @@ fn create(transaction: Transaction<'_>, new_store: u128) -> rusqlite::Result<()>
         "INSERT INTO meta VALUES (1, ?1, 0, 0, 0, 1, 0, 0, 0, 0)",
         [new_store.to_be_bytes()],
     )?;
+    transaction.execute_batch(HELD)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
+}
+
+/// Makes of an older table one of this format, or leaves it as it was.
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let format: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if format >= FORMAT {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(HELD)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }

@@ -9,17 +9,24 @@ use taskwright_store::{ErrorKind, Result};
 
 use super::handle::Shared;
 use super::inbox::{Errand, Wish};
-use super::{Checkpoint, Fold, Table};
+use super::{Checkpoint, Fold, Hold, Table};
 use crate::change::Position;
 
 /// How long groups are folded where nobody waits for them.
 const FOLD_FOR: Duration = Duration::from_millis(250);
 /// A fold is applied when it has so many rows: more would hold up the disk for too long.
-const FOLD_ROWS: usize = 10_000;
+const FOLD_ROWS: usize = 20_000;
 /// … or so many bytes of texts.
 const FOLD_BYTES: usize = 8 * 1024 * 1024;
 /// … or so many changes, of however few jobs.
 const FOLD_CHANGES: usize = 60_000;
+/// Jobs that have not ended are held back so long, if nobody wants to read them: most end soon, and
+/// are then written once. What is held back is in memory, and in the journal.
+const HOLD_FOR: Duration = Duration::from_secs(2);
+/// … so many of them …
+const HOLD_ROWS: usize = 105_000;
+/// … with so many bytes of args.
+const HOLD_BYTES: usize = 24 * 1024 * 1024;
 /// Changes taken out of the inbox at once.
 const TAKEN_CHANGES: usize = 5_000;
 /// The log is written back when it is so long, in bytes.
@@ -50,6 +57,10 @@ pub(super) struct Keeper {
     errands: VecDeque<Errand>,
     /// When the fold is applied although nobody waits for it.
     fold_until: Option<Instant>,
+    /// When the fold was applied up to where, while jobs were held back.
+    held_since: VecDeque<(Instant, Position)>,
+    /// Jobs inserted up to here were held back long enough.
+    held_to: Position,
     /// After a failure: when to try again.
     retry_at: Option<Instant>,
     failures: u32,
@@ -69,6 +80,8 @@ impl Keeper {
             fold: Fold::new(),
             errands: VecDeque::new(),
             fold_until: None,
+            held_since: VecDeque::new(),
+            held_to: 0,
             retry_at: None,
             failures: 0,
             // How much of an old log is durable is not known before the first checkpoint.
@@ -101,7 +114,7 @@ impl Keeper {
             }
             // Errands that are left wait for groups that will never come.
             let until = *close_until.get_or_insert_with(|| Instant::now() + CLOSE_WITHIN);
-            let is_done = is_empty && self.fold.is_empty();
+            let is_done = is_empty && (self.fold.is_empty() || self.table.is_ahead_of(&self.fold));
             if is_done || Instant::now() >= until || self.shared.is_broken() {
                 break;
             }
@@ -129,7 +142,7 @@ impl Keeper {
         self.wants_checkpoint |= taken.wants_checkpoint;
 
         let now = Instant::now();
-        if !self.fold.is_empty() {
+        if self.fold.is_fresh() {
             self.fold_until.get_or_insert(now + FOLD_FOR);
         }
         if self.retry_at.is_some_and(|at| now < at) {
@@ -137,9 +150,14 @@ impl Keeper {
         }
         self.retry_at = None;
         let is_wanted = taken.wanted > self.table.position() || taken.is_closing;
-        let is_due = self.fold_until.is_some_and(|until| until <= now);
-        if !self.fold.is_empty() && (is_wanted || is_due || self.is_full()) {
-            self.apply();
+        let is_wanted_whole = taken.wanted_whole > self.table.whole() || taken.is_closing;
+        let is_due = self.next_apply().is_some_and(|at| at <= now);
+        if !self.fold.is_empty()
+            && !self.table.is_ahead_of(&self.fold)
+            && (is_wanted || is_wanted_whole || is_due || self.is_full())
+        {
+            let hold = if is_wanted_whole { Hold::NOTHING } else { self.hold(now) };
+            self.apply(hold);
         }
         self.run_errands();
         if self.retry_at.is_none() {
@@ -153,15 +171,16 @@ impl Keeper {
 
     /// While applying fails, groups still fold, as long as memory allows.
     fn wish(&self) -> Wish {
-        let applied = match self.retry_at {
-            Some(_) => Position::MAX,
-            None => self.table.position(),
+        let (applied, whole) = match self.retry_at {
+            Some(_) => (Position::MAX, Position::MAX),
+            None => (self.table.position(), self.table.whole()),
         };
-        match (self.fold.is_empty(), self.is_full()) {
-            (true, _) => Wish { enough: 1, at_most: TAKEN_CHANGES, applied },
-            (false, false) => Wish { enough: TAKEN_CHANGES, at_most: TAKEN_CHANGES, applied },
-            (false, true) => Wish { enough: usize::MAX, at_most: 0, applied },
-        }
+        let (enough, at_most) = match (self.fold.is_fresh(), self.is_full()) {
+            (false, _) => (1, TAKEN_CHANGES),
+            (true, false) => (TAKEN_CHANGES, TAKEN_CHANGES),
+            (true, true) => (usize::MAX, 0),
+        };
+        Wish { enough, at_most, applied, whole }
     }
 
     fn next_turn(&self) -> Instant {
@@ -169,29 +188,56 @@ impl Keeper {
         if let Some(retry_at) = self.retry_at {
             return retry_at;
         }
-        if self.has_space_to_give && self.fold.is_empty() {
+        if self.has_space_to_give && !self.fold.is_fresh() {
             return now;
         }
-        let turns = [self.fold_until, self.checkpoint_at];
+        let turns = [self.next_apply(), self.checkpoint_at];
         turns.into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 
-    fn is_full(&self) -> bool {
-        self.fold.rows() >= FOLD_ROWS
-            || self.fold.bytes() >= FOLD_BYTES
-            || self.fold.changes() >= FOLD_CHANGES
+    /// When the fold is applied although nobody waits for it.
+    fn next_apply(&self) -> Option<Instant> {
+        let held = self.held_since.front().filter(|_| !self.fold.is_fresh());
+        self.fold_until.or(held.map(|(since, _)| *since + HOLD_FOR))
     }
 
-    fn apply(&mut self) {
+    /// What is held back now.
+    fn hold(&mut self, now: Instant) -> Hold {
+        if self.table.path().is_none() {
+            return Hold::NOTHING;
+        }
+        while let Some((since, position)) = self.held_since.front()
+            && *since + HOLD_FOR <= now
+        {
+            self.held_to = *position;
+            self.held_since.pop_front();
+        }
+        Hold { after: self.held_to, rows: HOLD_ROWS, bytes: HOLD_BYTES }
+    }
+
+    fn is_full(&self) -> bool {
+        let hold = match self.table.path() {
+            Some(_) => Hold { after: 0, rows: HOLD_ROWS, bytes: HOLD_BYTES },
+            None => Hold::NOTHING,
+        };
+        let (rows, bytes) = self.fold.due(hold);
+        rows >= FOLD_ROWS || bytes >= FOLD_BYTES || self.fold.changes() >= FOLD_CHANGES
+    }
+
+    fn apply(&mut self, hold: Hold) {
         let changes = self.fold.changes();
-        match self.table.apply(&mut self.fold) {
+        match self.table.apply_but(&mut self.fold, hold) {
             Ok(()) => {
                 self.recover();
                 self.fold_until = None;
+                match self.fold.live() {
+                    0 => self.held_since.clear(),
+                    _ => self.held_since.push_back((Instant::now(), self.table.position())),
+                }
                 self.has_space_to_give = true;
                 self.note_written();
                 self.shared.inbox.applied(changes);
-                self.shared.set_applied(self.table.position());
+                self.shared.set_applied(self.table.position(), self.table.whole());
                 if self.table.path().is_none() {
                     self.set_durable(self.table.position());
                 }
@@ -257,7 +303,7 @@ impl Keeper {
     }
 
     fn give_back(&mut self) {
-        if !self.has_space_to_give || !self.fold.is_empty() {
+        if !self.has_space_to_give || self.fold.is_fresh() {
             return;
         }
         // A failure here loses nothing; the next one who writes will tell.

@@ -34,8 +34,9 @@ impl Opened {
     fn new(disk: &SimDisk, place: &Path) -> Result<Opened> {
         let table = Table::open(place, 7)?;
         let store = StoreId(table.store().to_be_bytes());
-        let expect = Expect { store, table_position: table.position() };
-        let mut ledger = loaded(&table)?;
+        let expect =
+            Expect { store, table_position: table.position(), replay_after: table.whole() };
+        let (mut ledger, held) = (loaded(&table)?, table.held()?);
         let (handle, thread) = TableHandle::start(table, Box::new(|_| {}))?;
         let options = JournalOptions {
             segment_bytes: SEGMENT,
@@ -45,7 +46,8 @@ impl Opened {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let mut archive = TableArchive::new(handle.clone())?;
         let mut feed = handle.clone();
-        let replay = &mut |position, now, changes: Vec<_>| {
+        let replay = &mut |position, now, mut changes: Vec<_>| {
+            held.keep(position, &mut changes);
             ledger.replay(position, now, &changes, &mut archive)?;
             taskwright_local::core::Feed::push(&mut feed, position, now, changes);
             Ok(())

@@ -93,7 +93,7 @@ fn taken(message: &str) -> BTreeSet<String> {
 fn requests_take_the_fields_that_are_described() {
     let root = description();
     let wrong = json!({ "?": 0 });
-    let cases: [(&str, Value, Reader); 20] = [
+    let cases: [(&str, Value, Reader); 21] = [
         ("EnqueueRequest", wrong.clone(), |body| enqueue::decode(body).err()),
         ("JobRequest", json!({ "jobs": [wrong] }), |body| enqueue::decode(body).err()),
         ("ClaimRequest", wrong.clone(), |body| claim::decode(body).err()),
@@ -110,6 +110,7 @@ fn requests_take_the_fields_that_are_described() {
         ("HeartbeatRequest/properties/info", json!({ "info": wrong }), |body| {
             heartbeat::decode(body).err()
         }),
+        ("ListenRequest", wrong.clone(), |body| listen::decode(body).err()),
         ("WorkRequest", wrong.clone(), |body| work::decode(body).err()),
         ("WorkRequest/properties/heartbeat", json!({ "heartbeat": wrong }), |body| {
             work::decode(body).err()

@@ -37,6 +37,11 @@ fn rewrite(name: &str, text: &[u8]) -> Result<Vec<u8>> {
         "report.reply.json" => report::encode_reply(&report::decode_reply(text)?),
         "heartbeat.request.json" => heartbeat::encode(&heartbeat::decode(text)?),
         "heartbeat.reply.json" => heartbeat::encode_reply(&heartbeat::decode_reply(text)?),
+        "listen.request.json" => {
+            let listen = listen::decode(text)?;
+            listen::encode(&listen.namespace, listen.worker, listen.wait)
+        }
+        "listen.reply.json" => listen::encode_reply(listen::decode_reply(text)?),
         "work.request.json" => work::encode(&work::decode(text)?.1),
         "work.reply.json" => {
             let worker = "019aa2f4-0000-7c51-8f0e-2b1c6d9e0a42".parse().unwrap();
@@ -66,10 +71,14 @@ fn rewrite(name: &str, text: &[u8]) -> Result<Vec<u8>> {
             let Page { jobs, next } = look::decode_page(text)?;
             look::encode_page(&Page { jobs, next })
         }
-        "queues.request.json" | "workers.request.json" | "describe.request.json" => {
+        "queues.request.json"
+        | "workers.request.json"
+        | "nodes.request.json"
+        | "describe.request.json" => {
             status::encode_namespace(&status::decode_namespace("request", text)?)
         }
         "queues.reply.json" => status::encode_queues(&status::decode_queues(text)?),
+        "nodes.reply.json" => status::encode_nodes(&status::decode_nodes(text)?),
         "workers.reply.json" => status::encode_workers(&status::decode_workers(text)?),
         "describe.reply.json" => status::encode_description(&status::decode_description(text)?),
         "problem.json" => {

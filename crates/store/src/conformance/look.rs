@@ -7,7 +7,7 @@ use taskwright_core::{Extras, Json, Name, NewJob, StateName, Timestamp};
 use super::Harness;
 use super::scene::*;
 use crate::error::ErrorKind;
-use crate::events::{Event, Events, Heard};
+use crate::events::{Event, Events, Heard, Nudge};
 use crate::request::*;
 use crate::view::*;
 
@@ -218,6 +218,24 @@ pub async fn s8_changes_are_announced(harness: &dyn Harness) {
     hear(&mut events, 1, StateName::Available).await;
     scene.command(cancel(1, "no")).await;
     hear(&mut events, 1, StateName::Cancelled).await;
+}
+
+/// A worker is nudged where a running job of its was asked to stop.
+pub async fn s8_a_cancel_nudges_the_worker(harness: &dyn Harness) {
+    let scene = Scene::open(harness).await;
+    let mut nudges = scene.store.nudges();
+    scene.add(jobs(1..=2)).await;
+    let worker = &mut Hand::new(7);
+    scene.take_one(worker).await;
+
+    scene.command(cancel(2, "it waits")).await;
+    scene.command(cancel(1, "it runs")).await;
+
+    let nudged = async { nudges.next().await.expect("nudges of an open store") };
+    let nudged = tokio::time::timeout(MINUTE, nudged).await.expect("the worker is nudged");
+    let nudge = Nudge { namespace: Name::default_name(), worker: worker.id };
+    assert_eq!(nudged.to_vec(), [nudge]);
+    assert!(scene.job(1).await.life.cancel_requested, "it is told once it is so");
 }
 
 /// A store says what it is, and its time is never behind its clock.

@@ -184,6 +184,11 @@ impl<'h> Scene<'h> {
         Some(Scene { store, clock, harness })
     }
 
+    /// The same words for another store that runs by the same clock.
+    pub fn beside(&self, store: Arc<dyn Store>) -> Scene<'h> {
+        Scene { store, clock: Arc::clone(&self.clock), harness: self.harness }
+    }
+
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -109,3 +109,28 @@ pub async fn a_redriven_job_no_longer_expires(harness: &dyn Harness) {
     assert_eq!(scene.sweep().await.expired, 0);
     assert_eq!(scene.take_one(&mut Hand::new(1)).await.id, id(1));
 }
+
+/// A sweep tells when the next job comes due, so that the next sweep can be on time.
+pub async fn a_sweep_tells_when_the_next_job_comes_due(harness: &dyn Harness) {
+    let scene = Scene::open(harness).await;
+    let swept = scene.store.sweep(10).await.expect("a sweep");
+    assert_eq!((swept.now, swept.next_due), (scene.now(), None));
+    let [soon, later] = [scene.now().plus(SECOND / 4), scene.now().plus(MINUTE)];
+    let scheduled = [(1, later), (2, soon)];
+    scene
+        .add(scheduled.map(|(number, at)| NewJob { run_at: Some(at), ..job(number) }).into())
+        .await;
+    scene.add(vec![job(3)]).await;
+    let next_due = async || scene.store.sweep(10).await.expect("a sweep").next_due;
+    assert_eq!(next_due().await, Some(soon));
+
+    scene.clock.advance(SECOND / 4);
+    let swept = scene.store.sweep(10).await.expect("a sweep");
+    assert_eq!((swept.due, swept.now, swept.next_due), (1, soon, Some(later)));
+    scene.command(cancel(1, "not needed")).await;
+    assert_eq!(next_due().await, None);
+
+    let claimed = scene.take_one(&mut Hand::new(1)).await;
+    scene.report(&claimed, Outcome::Snoozed { delay: SECOND / 2 }).await;
+    assert_eq!(next_due().await, Some(soon.plus(SECOND / 2)));
+}

@@ -13,6 +13,7 @@ use taskwright_core::{
 
 use super::state::{Audited, Departed, Record, State, event_of};
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Nudge;
 use crate::request::*;
 
 impl State {
@@ -39,7 +40,7 @@ impl State {
                 Inserted::Refused(Refusal::IdConflict(new.id))
             };
         }
-        if self.has_no_room_for_lane(&new) {
+        if self.has_no_room_for_lane(&new.namespace, &new.queue, &new.task) {
             return Inserted::Refused(Refusal::LanesFull { max: LANES_MAX });
         }
         self.last_seq += 1;
@@ -49,7 +50,8 @@ impl State {
         Inserted::New { seq: self.last_seq }
     }
 
-    fn known(&self, namespace: &Name, id: JobId) -> Option<(u64, u64, StateName)> {
+    /// The number, digest and state of a job whose id is known.
+    pub fn known(&self, namespace: &Name, id: JobId) -> Option<(u64, u64, StateName)> {
         if let Some(index) = self.find(namespace, id) {
             let Record { job, fingerprint, .. } = &self.records[index];
             return Some((job.seq, *fingerprint, job.life.state.name()));
@@ -60,14 +62,14 @@ impl State {
         self.departed.iter().rfind(remembered).map(|d| (d.seq, d.fingerprint, d.state))
     }
 
-    fn has_no_room_for_lane(&self, new: &NewJob) -> bool {
+    pub fn has_no_room_for_lane(&self, namespace: &Name, queue: &Name, task: &Name) -> bool {
         let lane = |job: &Job| (job.namespace.clone(), job.queue.clone(), job.task.clone());
         let live = self.records.iter().filter(|r| !r.job.life.state.is_final());
         if live.clone().count() < LANES_MAX {
             return false;
         }
         let lanes: HashSet<_> = live.map(|r| lane(&r.job)).collect();
-        let own = (new.namespace.clone(), new.queue.clone(), new.task.clone());
+        let own = (namespace.clone(), queue.clone(), task.clone());
         lanes.len() >= LANES_MAX && !lanes.contains(&own)
     }
 
@@ -283,7 +285,11 @@ impl State {
     fn cancel(&mut self, index: usize, reason: Arc<str>) -> Result<StateName, Refused> {
         let due_at = self.records[index].job.run_at;
         let state = self.change(index, &E::Cancel, due_at, None)?;
-        self.records[index].job.cancel_reason.get_or_insert(reason);
+        let job = &mut self.records[index].job;
+        job.cancel_reason.get_or_insert(reason);
+        if let (StateName::Running, Some(worker)) = (state, job.worker) {
+            self.nudges.push(Nudge { namespace: job.namespace.clone(), worker });
+        }
         Ok(state)
     }
 

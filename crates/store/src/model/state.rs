@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::limits::{ATTEMPTS_KEPT_FIRST, ATTEMPTS_KEPT_LAST, LEASE};
+use taskwright_core::limits::LEASE;
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{
     AttemptRecord, Job, JobError, JobId, Life, Name, Place, Refused, StateName, Timestamp, Verdict,
     WorkerId, lifecycle,
 };
 
-use crate::events::{Event, Publisher};
+use crate::events::{Event, Nudge, Publisher};
+use crate::moving::keep_attempt;
 use crate::request::{Command, WorkerInfo};
 use crate::retention::Retention;
 
@@ -35,6 +36,7 @@ pub struct State {
     /// `None` once the store is closed.
     pub publisher: Option<Publisher>,
     pub unannounced: Vec<Event>,
+    pub nudges: Vec<Nudge>,
 }
 
 /// One job, and what a store knows of it but does not show.
@@ -99,6 +101,7 @@ impl State {
             audit: Vec::new(),
             publisher: Some(Publisher::default()),
             unannounced: Vec::new(),
+            nudges: Vec::new(),
         }
     }
 
@@ -118,8 +121,10 @@ impl State {
 
     pub fn announce(&mut self) {
         let events = std::mem::take(&mut self.unannounced);
+        let nudges = std::mem::take(&mut self.nudges);
         if let Some(publisher) = &self.publisher {
             publisher.publish(events);
+            publisher.nudge(nudges);
         }
     }
 
@@ -228,8 +233,6 @@ fn record_attempt(job: &mut Job, now: Timestamp, error: Option<JobError>) {
     if error.is_some() {
         job.error.clone_from(&error);
     }
-    if job.attempts.len() == ATTEMPTS_KEPT_FIRST + ATTEMPTS_KEPT_LAST {
-        job.attempts.remove(ATTEMPTS_KEPT_FIRST);
-    }
-    job.attempts.push(AttemptRecord { attempt, worker, started_at, ended_at: now, verdict, error });
+    let ended = AttemptRecord { attempt, worker, started_at, ended_at: now, verdict, error };
+    keep_attempt(&mut job.attempts, ended);
 }

@@ -16,7 +16,7 @@ impl State {
         self.served += self.now.since(self.swept_at).min(SERVED_PER_SWEEP_MAX);
         self.swept_at = self.now;
 
-        let mut swept = Swept::default();
+        let mut swept = Swept { now: self.now, ..Swept::default() };
         let mut left = limit;
         swept.lapsed = self.spend(&mut left, &mut swept.more, Self::lapsed, Self::sweep_lapsed);
         self.forget_workers();
@@ -27,7 +27,17 @@ impl State {
         swept.pruned = self.spend(&mut left, &mut swept.more, Self::prunable, Self::remove);
         let now = self.now;
         self.departed.retain(|d| now < d.finished_at.plus(ID_WINDOW));
+        swept.next_due = self.next_due();
         swept
+    }
+
+    /// When the next of the jobs that wait comes due.
+    fn next_due(&self) -> Option<Timestamp> {
+        let until = |record: &Record| match record.job.life.state {
+            lifecycle::State::Available(Place::Until(at)) => Some(at),
+            _ => None,
+        };
+        self.records.iter().filter_map(until).min()
     }
 
     /// Does `act` to one `next` job after another until there is none, or nothing left to spend.

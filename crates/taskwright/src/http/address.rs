@@ -83,6 +83,7 @@ const fn path(operation: Operation) -> &'static str {
         Operation::Claim => "/v1/claim",
         Operation::Report => "/v1/report",
         Operation::Heartbeat => "/v1/heartbeat",
+        Operation::Listen => "/v1/listen",
         Operation::Work => "/v1/work",
         Operation::Control => "/v1/control",
         Operation::Get => "/v1/get",
@@ -91,6 +92,7 @@ const fn path(operation: Operation) -> &'static str {
         Operation::Peek => "/v1/peek",
         Operation::Queues => "/v1/queues",
         Operation::Workers => "/v1/workers",
+        Operation::Nodes => "/v1/nodes",
         Operation::Describe => "/v1/describe",
     }
 }

@@ -1,10 +1,12 @@
 //! What a worker has, and must name with each heartbeat.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use taskwright_core::{JobId, Token};
 use taskwright_store::{CancelOrder, ClaimedJob};
+use tokio::sync::Notify;
 
 use crate::context::{Context, StopReason};
 
@@ -15,7 +17,11 @@ pub(crate) type Key = (JobId, Token);
 /// claim is settled in the same moment as its jobs come in, so that no heartbeat can see one
 /// without the other.
 #[derive(Default)]
-pub(crate) struct Held(Mutex<Inside>);
+pub(crate) struct Held {
+    inside: Mutex<Inside>,
+    /// Told when jobs arrive.
+    arrival: Notify,
+}
 
 #[derive(Default)]
 struct Inside {
@@ -37,7 +43,7 @@ pub(crate) struct Snapshot {
 
 impl Held {
     fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in the jobs of claim `seq`, which has arrived. `admit` makes the context of each.
@@ -60,7 +66,29 @@ impl Held {
             admitted.push(rest);
         }
         inside.settled = inside.settled.max(seq);
+        drop(inside);
+        if !admitted.is_empty() {
+            self.arrival.notify_waiters();
+        }
         admitted
+    }
+
+    /// How many jobs there are.
+    pub(crate) fn count(&self) -> usize {
+        self.inside().attempts.len()
+    }
+
+    /// Waits until there is anything.
+    pub(crate) async fn any(&self) {
+        loop {
+            let mut arrival = pin!(self.arrival.notified());
+            // From here on an arrival counts, so that one that comes while we look is not missed.
+            arrival.as_mut().enable();
+            if !self.inside().attempts.is_empty() {
+                return;
+            }
+            arrival.await;
+        }
     }
 
     /// Notes that claim `seq` will never be repeated: whatever it took and did not deliver is

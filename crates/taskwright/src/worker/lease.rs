@@ -1,4 +1,4 @@
-//! Renews a worker's lease, from a thread of its own.
+//! Renews a worker's lease, from a thread of its own, and hears what to stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,10 +8,11 @@ use taskwright_core::WorkerId;
 use taskwright_core::limits::LEASE;
 use taskwright_engine::{Error, ErrorCode, Result};
 use taskwright_store::{Heartbeat, WorkerInfo};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::held::Held;
+use super::listen::listen;
 use crate::app::Taskwright;
 use crate::retrying::Backoff;
 
@@ -119,6 +120,10 @@ impl Drop for Lease {
 
 impl Renewing {
     async fn run(self, mut wishes: watch::Receiver<Wish>) {
+        let nudged = Arc::new(Notify::new());
+        let Tenant { app, worker, .. } = &self.tenant;
+        // It ends with the runtime, which is this thread's own.
+        tokio::spawn(listen(app.clone(), *worker, Arc::clone(&self.held), Arc::clone(&nudged)));
         let mut renewed_at = Instant::now();
         let mut backoff = Backoff::new(&self.tenant.app.shared.ids);
         loop {
@@ -150,7 +155,11 @@ impl Renewing {
                 self.held.lose_unfenced();
             }
             // Another wish ends the pause early; so does the end of the worker.
-            let _ = tokio::time::timeout(pause, wishes.changed()).await;
+            tokio::select! {
+                _ = wishes.changed() => {}
+                () = nudged.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
         }
     }
 

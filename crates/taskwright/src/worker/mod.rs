@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lease   own thread: heartbeats ──────────────┐
+//! listen  same thread: hears when one is due at once
 //! loop    claims for free slots, reports ──→ held: what this worker has, and must name
 //! attempt one per job: runs the handler, timeout, cancel, panic ──→ loop
 //! ```
@@ -9,6 +10,7 @@
 mod attempt;
 mod held;
 mod lease;
+mod listen;
 mod reports;
 mod run;
 mod slots;
@@ -198,8 +200,9 @@ impl Worker {
         self
     }
 
-    /// How often the lease is renewed, 10 ms to 5 s; 5 s by default. Cancels and progress travel
-    /// with renewals, so a shorter time brings them earlier, at the price of more calls.
+    /// How often the lease is renewed, 10 ms to 5 s; 5 s by default. Progress travels with renewals,
+    /// so a shorter time brings it earlier, at the price of more calls. A cancel does not wait for
+    /// that, unless the hint of it was lost.
     pub fn heartbeat_every(mut self, time: impl IntoDuration) -> Self {
         match time.into_duration() {
             Ok(time) => self.heartbeat_every = time.clamp(HEARTBEAT_EVERY_MIN, HEARTBEAT_EVERY),

@@ -395,14 +395,19 @@ impl Loop {
             self.end_all.send_replace(Stop::Now);
             self.phase = Phase::Stopping { cancel_at: None, end_at: None, give_up_at };
         } else {
-            let undelivered = self.outbox.len() + self.attempts;
-            let message = format!(
-                "the worker stopped without delivering the outcome of about {undelivered} jobs, because the store or server cannot be reached; they are run again after its lease"
-            );
-            return Err(Error::new(ErrorCode::Unavailable, message));
+            // A call that still tries to report has its reports, and not the outbox.
+            return Err(undelivered(self.held.count()));
         }
         Ok(())
     }
+}
+
+fn undelivered(jobs: usize) -> Error {
+    let s = if jobs == 1 { "" } else { "s" };
+    let message = format!(
+        "the worker stopped without delivering the outcome of {jobs} job{s}, because the store or server cannot be reached; what did not arrive is run again after its lease"
+    );
+    Error::new(ErrorCode::Unavailable, message)
 }
 
 /// Whether an error means that one of the reports makes no sense, rather than that nothing works.

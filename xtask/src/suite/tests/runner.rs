@@ -28,6 +28,16 @@ fn suites_apart_are_left_out_of_the_others() {
 }
 
 #[test]
+fn each_test_belongs_to_one_suite() {
+    let existing = ["crash", "flows", "postgres", "postgres_kill", "simulation"].map(String::from);
+    let among = |targets: Targets| targets.among(&existing).join(" ");
+    assert_eq!(among(Targets::Like(&["crash", "kill"])), "crash");
+    assert_eq!(among(Targets::Like(&["postgres"])), "postgres postgres_kill");
+    assert_eq!(among(Targets::Like(&["simulation"])), "simulation");
+    assert_eq!(among(Targets::Others), "flows");
+}
+
+#[test]
 fn without_nextest_targets_are_named() {
     let command = cargo_test(&Targets::Like(&["simulation"]), &["simulation"]);
     let arguments: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();

@@ -28,6 +28,14 @@ fn tests_may_use_the_suites_of_store_and_the_crate_itself() {
 }
 
 #[test]
+fn the_test_bed_is_for_tests_only() {
+    let sections = "[dev-dependencies]\ntaskwright-testbed.workspace = true\n";
+    assert_eq!(findings("taskwright-core", sections), [""; 0]);
+    let sections = "[dependencies]\ntaskwright-testbed.workspace = true\n";
+    assert_eq!(findings("taskwright-core", sections), ["4: taskwright-core → taskwright-testbed"]);
+}
+
+#[test]
 fn a_crate_without_a_place_is_found() {
     let found = findings("taskwright-novelty", "");
     assert_eq!(found, ["1: `taskwright-novelty` has no place in the order of crates"]);

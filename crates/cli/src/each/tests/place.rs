@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::{Place, name_of};
+use super::{Home, Place, name_of};
 use crate::subprocess::Template;
 
 fn name(directory: &str, command: &str) -> String {
@@ -38,7 +38,8 @@ fn a_run_can_be_removed_and_removed_again() {
     let directory = tempfile::tempdir().unwrap();
     let place = Place::of(&directory.path().join("runs"), "r").unwrap();
     assert!(!place.exists());
-    std::fs::create_dir_all(place.directory.join("deep")).unwrap();
+    let Home::Directory(directory_of_run) = &place.home else { panic!("it has a directory") };
+    std::fs::create_dir_all(directory_of_run.join("deep")).unwrap();
     assert!(place.exists());
     place.remove().unwrap();
     place.remove().unwrap();

@@ -24,7 +24,7 @@ fn open_with(
     options: JournalOptions,
     table_position: Position,
 ) -> Result<(Journal, Groups)> {
-    let expect = Expect { store: STORE, table_position };
+    let expect = Expect { store: STORE, table_position, replay_after: table_position };
     let mut groups = Vec::new();
     let (journal, _) = Journal::open(disk, options, expect, &mut |position, _, changes| {
         groups.push((position, changes));
@@ -185,7 +185,7 @@ fn as_many_spare_segments_are_kept_as_the_pace_needs() {
 fn another_store_is_refused_by_name() {
     let disk = SimDisk::new(7);
     drop(open(&disk));
-    let expect = Expect { store: StoreId([0xab; 16]), table_position: 0 };
+    let expect = Expect { store: StoreId([0xab; 16]), table_position: 0, replay_after: 0 };
     let disk: Arc<dyn Disk> = Arc::new(disk);
     let error = check(&disk, expect).expect_err("it is another store's");
     assert_eq!(error.kind, ErrorKind::Unusable);
@@ -212,7 +212,7 @@ fn without_fsync_groups_are_synced_when_asked() {
 fn an_error_of_the_replay_stops_the_opening() {
     let disk = SimDisk::new(9);
     drop(open(&disk));
-    let expect = Expect { store: STORE, table_position: 0 };
+    let expect = Expect { store: STORE, table_position: 0, replay_after: 0 };
     let refused = Journal::open(Arc::new(disk), options(), expect, &mut |_, _, _| {
         Err(Error::new(ErrorKind::Busy, "no"))
     });

@@ -11,6 +11,7 @@ use super::world::{Checked, World, same, swept};
 use crate::clock::Clock;
 use crate::contract::Store;
 use crate::fault::FaultStore;
+use crate::moving::Record;
 use crate::request::*;
 use crate::view::WorkerView;
 
@@ -49,7 +50,30 @@ impl World<'_> {
             }
             self.compare_workers(&namespace).await?;
         }
-        Ok(())
+        self.compare_exports().await
+    }
+
+    /// Page by page, each side with its own cursor: what jobs hide is compared too.
+    async fn compare_exports(&self) -> Checked {
+        let (mut in_model, mut in_store) = (None, None);
+        loop {
+            let model = self.model.export(in_model, 7).await.map_err(|e| e.to_string())?;
+            let store = self.store.export(in_store, 7).await;
+            let store = store.map_err(|error| format!("export: {error}"))?;
+            same("settings of an export", model.settings, store.settings)?;
+            (in_model, in_store) = (model.next, store.next);
+            let without_words =
+                |record: Record| Record { job: without_words(record.job), ..record };
+            let translated =
+                |record: Record| Record { job: self.translation.job(record.job), ..record };
+            let model: Vec<_> = model.records.into_iter().map(without_words).collect();
+            let store: Vec<_> = store.records.into_iter().map(translated).collect();
+            same("export", model, store)?;
+            same("cursor of an export", in_model, in_store.map(|n| self.translation.number(n)))?;
+            if in_model.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     async fn compare_jobs(&self, namespace: &Name) -> Checked {

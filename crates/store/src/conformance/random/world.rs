@@ -445,6 +445,7 @@ pub async fn swept(store: &impl Store) -> Result<Swept, Error> {
         total.timed_out += swept.timed_out;
         total.expired += swept.expired;
         total.pruned += swept.pruned;
+        (total.now, total.next_due) = (swept.now, swept.next_due);
         if !swept.more {
             return Ok(total);
         }

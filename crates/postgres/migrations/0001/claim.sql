@@ -1,0 +1,208 @@
+-- Makes a worker known and grants it a lease. Called often, writes seldom: a row that is updated
+-- with every call would grow slow to find while somebody holds an old snapshot. So the time that it
+-- was last heard of is kept to `p_coarse` microseconds.
+create function taskwright.greet(
+    p_namespace integer, p_worker uuid, p_epoch integer, p_in_process boolean, p_info text,
+    p_lease bigint, p_now bigint, p_coarse bigint
+) returns void
+language plpgsql set plan_cache_mode = force_generic_plan as $$
+declare
+    v_served bigint := (select served from taskwright.meta where one);
+    v_known  taskwright.worker%rowtype;
+begin
+    select * into v_known from taskwright.worker w
+    where w.id = p_worker and w.namespace = p_namespace;
+    if not found then
+        insert into taskwright.worker as w values
+            (p_namespace, p_worker, p_epoch, coalesce(p_in_process, false), p_now, p_now,
+             v_served + p_lease, p_info)
+        on conflict (id, namespace) do update
+            set last_seen_at = p_now, lease_end = v_served + p_lease;
+    elsif v_known.lease_end <> v_served + p_lease or v_known.last_seen_at + p_coarse <= p_now
+            or v_known.info is distinct from coalesce(p_info, v_known.info)
+            or v_known.in_process <> coalesce(p_in_process, v_known.in_process) then
+        update taskwright.worker w set
+            lease_end = v_served + p_lease, last_seen_at = greatest(w.last_seen_at, p_now),
+            epoch = case when coalesce(p_in_process, false) then p_epoch else w.epoch end,
+            in_process = coalesce(p_in_process, w.in_process), info = coalesce(p_info, w.info)
+        where w.id = p_worker and w.namespace = p_namespace;
+        if not found then
+            insert into taskwright.worker values
+                (p_namespace, p_worker, p_epoch, coalesce(p_in_process, false), p_now, p_now,
+                 v_served + p_lease, p_info)
+            on conflict do nothing;
+        end if;
+    end if;
+end $$;
+
+-- The jobs that a claim gives, in order. Where the number of the claim is too low, one row with seq
+-- −1 and the last number as rank.
+--
+-- Where several lanes have candidates, they are first looked at without locks, to know how many of
+-- each lane to take; then just as many are locked and taken.
+create function taskwright.claim(
+    p_now bigint, p_namespace integer, p_queues text[], p_tasks text[], p_worker uuid,
+    p_epoch integer, p_in_process boolean, p_claim_seq bigint, p_max integer, p_lease bigint,
+    p_grace bigint, p_floor_lanes integer[], p_floors bigint[]
+) returns table (
+    seq bigint, id uuid, lane integer, attempt integer, epoch integer, failures integer,
+    max_attempts integer, timeout_ms bigint, priority smallint, created_at bigint, run_at bigint,
+    started_at bigint, rank bigint, checkpoint text, extras text, args text
+)
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+    v_now   bigint := taskwright.time_of(p_now);
+    v_last  bigint;
+    v_lanes integer[];
+    v_kinds smallint[];
+    v_from  bigint[];
+    v_quota integer[];
+    v_suspects integer;
+    v_given integer;
+begin
+    perform taskwright.greet(p_namespace, p_worker, p_epoch, p_in_process, null, p_lease, v_now,
+                             case when p_now is null then 250000 else 1 end);
+    select c.claim_seq into v_last from taskwright.claim_log c
+    where c.worker = p_worker and c.namespace = p_namespace order by c.claim_seq desc limit 1;
+    if p_claim_seq = 0 or p_claim_seq < v_last then
+        return query select -1::bigint, null::uuid, null::integer, null::integer, null::integer,
+            null::integer, null::integer, null::bigint, null::smallint, null::bigint, null::bigint,
+            null::bigint, coalesce(v_last, 0), null::text, null::text, null::text;
+        return;
+    elsif p_claim_seq = v_last then
+        return query
+            select j.seq, j.id, j.lane, j.attempt, j.epoch, j.failures, j.max_attempts, j.timeout_ms,
+                   j.priority, j.created_at, j.run_at, j.started_at, j.rank, j.checkpoint, j.extras,
+                   j.args
+            from taskwright.job j
+            where j.worker = p_worker and j.state = 5 and j.namespace = p_namespace
+              and j.claim_seq = p_claim_seq
+            order by j.rank, j.seq;
+        return;
+    end if;
+
+    select array_agg(l.number), array_agg(l.kind), array_agg(coalesce(f.floor, -9223372036854775808))
+    into v_lanes, v_kinds, v_from
+    from taskwright.lane l
+    left join unnest(p_floor_lanes, p_floors) f(lane, floor) on f.lane = l.number
+    where l.namespace = p_namespace and l.queue = any(p_queues)
+      and (p_tasks is null or l.task = any(p_tasks))
+      and not exists (select from taskwright.queue q where q.namespace = p_namespace
+                      and q.queue = l.queue and q.paused);
+    if v_lanes is null or p_max = 0 then
+        return;
+    end if;
+
+    v_suspects := 0;
+    if 2 = any(v_kinds) then
+        v_suspects := case when exists (
+            select from taskwright.job j join taskwright.lane l on l.number = j.lane
+            where j.worker = p_worker and j.state = 5 and j.namespace = p_namespace and l.kind = 2)
+            then 0 else 1 end;
+    end if;
+
+    if cardinality(v_lanes) = 1 then
+        v_quota := array[case when v_kinds[1] = 2 then v_suspects else p_max end];
+    else
+        with looked as (
+            select l.ord, l.kind, j.rank, j.seq
+            from unnest(v_lanes, v_kinds, v_from) with ordinality as l(lane, kind, floor, ord),
+                 lateral (
+                     select j.rank, j.seq from taskwright.job j
+                     where j.lane = l.lane and j.state = 1 and j.rank >= l.floor
+                       and (j.expires_at is null or j.expires_at > v_now or j.max_losses is not null)
+                     order by j.rank, j.seq
+                     limit case when l.kind = 2 then v_suspects else p_max end) j
+        ), allowed as (
+            select *, row_number() over (partition by kind = 2 order by rank, seq) as place
+            from looked
+        ), best as (
+            select ord from allowed where kind <> 2 or place <= v_suspects
+            order by rank, seq limit p_max
+        )
+        select array_agg(coalesce(b.amount, 0) order by o.ord) into v_quota
+        from generate_subscripts(v_lanes, 1) o(ord)
+        left join (select ord, count(*)::integer as amount from best group by ord) b on b.ord = o.ord;
+    end if;
+
+    return query
+        with taken as (
+            update taskwright.job t set
+                state = 5, attempt = t.attempt + 1, epoch = p_epoch, worker = p_worker,
+                started_at = v_now, claim_seq = p_claim_seq,
+                deadline = v_now + t.timeout_ms * 1000 + p_grace
+            where t.ctid = any(array(
+                select x.ctid
+                from unnest(v_lanes, v_from, v_quota) as l(lane, floor, quota),
+                     lateral (
+                         select j.ctid from taskwright.job j
+                         where j.lane = l.lane and j.state = 1 and j.rank >= l.floor
+                           and (j.expires_at is null or j.expires_at > v_now
+                                or j.max_losses is not null)
+                         order by j.rank, j.seq limit l.quota for update skip locked) x
+                where l.quota > 0))
+            returning t.seq, t.id, t.lane, t.attempt, t.epoch, t.failures, t.max_attempts, t.timeout_ms,
+                      t.priority, t.created_at, t.run_at, t.started_at, t.rank, t.checkpoint,
+                      t.extras, t.args
+        ), counted as (
+            insert into taskwright.tally (lane, state, delta)
+            select lane, s, case s when 1 then -amount else amount end
+            from (select lane, count(*) as amount from taken group by lane) by_lane,
+                 unnest(array[1, 5]::smallint[]) s
+        ), logged as (
+            insert into taskwright.claim_log
+            select p_namespace, p_worker, p_claim_seq where exists (select from taken)
+        )
+        select t.seq, t.id, t.lane, t.attempt, t.epoch, t.failures, t.max_attempts, t.timeout_ms,
+               t.priority, t.created_at, t.run_at, t.started_at, t.rank, t.checkpoint, t.extras, t.args
+        from taken t order by t.rank, t.seq;
+end $$;
+
+-- Renews a lease. Answers what the worker should know or must be looked at: running jobs of it that
+-- claims up to `p_settled` gave and that it does not hold (0), jobs that it holds and that are not
+-- its own any more (1), and its jobs that should stop (2).
+create function taskwright.heartbeat(
+    p_now bigint, p_namespace integer, p_worker uuid, p_epoch integer, p_info text, p_lease bigint,
+    p_settled bigint, p_seq bigint[], p_id uuid[], p_token_epoch integer[], p_attempt integer[]
+) returns table (what smallint, seq bigint, id uuid, epoch integer, attempt integer,
+                 cancel_requested boolean, started_at bigint, notes text, now bigint)
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+    v_now bigint := taskwright.time_of(p_now);
+begin
+    perform taskwright.greet(p_namespace, p_worker, p_epoch, null, p_info, p_lease, v_now,
+                             case when p_now is null then 250000 else 1 end);
+    delete from taskwright.claim_log c
+    where c.worker = p_worker and c.namespace = p_namespace
+      and c.claim_seq < least(p_settled, (
+          select max(l.claim_seq) from taskwright.claim_log l
+          where l.worker = p_worker and l.namespace = p_namespace));
+    return query
+        with own as materialized (
+            select j.seq, j.id, j.epoch, j.attempt, j.claim_seq, j.cancel_requested, j.started_at,
+                   j.timeout_ms, j.notes
+            from taskwright.job j
+            where j.worker = p_worker and j.state = 5 and j.namespace = p_namespace
+        ), held as (
+            select * from unnest(p_seq, p_id, p_token_epoch, p_attempt) h(seq, id, epoch, attempt)
+        )
+        select 0::smallint, o.seq, o.id, o.epoch, o.attempt, null::boolean, null::bigint, null::text,
+               v_now
+        from own o
+        where o.claim_seq <= p_settled and not exists (
+            select from held h where h.seq = o.seq and h.id = o.id and h.epoch = o.epoch
+                                 and h.attempt = o.attempt)
+        union all
+        select 1::smallint, h.seq, h.id, h.epoch, h.attempt, null, null, null, v_now
+        from held h
+        where not exists (
+            select from own o where o.seq = h.seq and o.id = h.id and o.epoch = h.epoch
+                                and o.attempt = h.attempt)
+        union all
+        select 2::smallint, o.seq, o.id, o.epoch, o.attempt, o.cancel_requested, o.started_at,
+               o.notes, v_now
+        from own o
+        where o.cancel_requested or o.started_at + o.timeout_ms * 1000 <= v_now;
+end $$;

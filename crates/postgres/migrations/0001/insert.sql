@@ -1,0 +1,157 @@
+-- What is known of some ids: the number of the job, whether the fingerprint is another, its state.
+create function taskwright.known_jobs(p_namespace integer[], p_id uuid[], p_fingerprint bigint[])
+returns table (ord bigint, seq bigint, conflict boolean, state smallint)
+language sql stable as $$
+    select i.ord, k.seq, k.fingerprint <> i.fingerprint,
+           coalesce(k.state,
+                    (select j.state from taskwright.job j where j.seq = k.seq),
+                    (select d.state from taskwright.dead d where d.seq = k.seq),
+                    (select e.state from taskwright.ended e where e.seq = k.seq))
+    from unnest(p_namespace, p_id, p_fingerprint) with ordinality as i(namespace, id, fingerprint, ord)
+    join taskwright.ident k on k.id = i.id and k.namespace = i.namespace
+    order by i.ord;
+$$;
+
+-- Writes jobs; a null `run_at` is now. Answers for each its number, what became of it (0 new,
+-- 1 known, 2 conflict), and of a known one the state. Where `p_partial` is false and there is a
+-- conflict, nothing is written and the error TW001 is raised. TW003: an id was known until a moment
+-- ago; forget it and call again.
+create function taskwright.insert_jobs(
+    p_now bigint, p_partial boolean, p_aging bigint, p_window bigint, p_namespace integer[],
+    p_id uuid[], p_lane integer[], p_fingerprint bigint[], p_priority smallint[], p_run_at bigint[],
+    p_max_attempts integer[], p_timeout_ms bigint[], p_expires_at bigint[], p_extras text[],
+    p_args text[]
+) returns table (ord bigint, seq bigint, verdict smallint, state smallint)
+language plpgsql set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+    v_now   bigint := taskwright.time_of(p_now);
+    v_count integer := cardinality(p_id);
+    v_seqs  bigint[] := array(select nextval('taskwright.job_seq') from generate_series(1, v_count));
+    v_new   bigint;
+    v_known bigint[];
+begin
+    -- To look for conflicts first takes twice as long as to insert, and there hardly ever is one.
+    begin
+        insert into taskwright.ident (namespace, id, seq, fingerprint)
+        select * from unnest(p_namespace, p_id, v_seqs, p_fingerprint);
+        v_new := v_count;
+    exception when unique_violation then
+        insert into taskwright.ident (namespace, id, seq, fingerprint)
+        select * from unnest(p_namespace, p_id, v_seqs, p_fingerprint)
+        on conflict do nothing;
+        get diagnostics v_new = row_count;
+    end;
+    if v_new < v_count then
+        if exists (select from unnest(p_namespace, p_id) i(namespace, id)
+                   join taskwright.ident k on k.id = i.id and k.namespace = i.namespace
+                   where k.finished_at + p_window <= v_now) then
+            raise exception 'an id is forgotten only now' using errcode = 'TW003';
+        end if;
+        if not p_partial and exists (select from
+                taskwright.known_jobs(p_namespace, p_id, p_fingerprint) k where k.conflict) then
+            raise exception 'an id is taken by another job' using errcode = 'TW001';
+        end if;
+        v_known := array(
+            select n.seq from unnest(p_namespace, p_id, v_seqs) n(namespace, id, seq)
+            where not exists (select from taskwright.ident k
+                              where k.id = n.id and k.namespace = n.namespace and k.seq = n.seq));
+    end if;
+
+    insert into taskwright.job (seq, id, namespace, lane, state, priority, max_attempts, rank,
+                                run_at, created_at, timeout_ms, expires_at, extras, args)
+    select n.seq, n.id, n.namespace, n.lane,
+           case when n.run_at > v_now then 2 else 1 end, n.priority, n.max_attempts,
+           greatest(coalesce(n.run_at, v_now), v_now) - n.priority * p_aging,
+           greatest(coalesce(n.run_at, v_now), v_now), v_now, n.timeout_ms, n.expires_at,
+           n.extras, n.args
+    from unnest(v_seqs, p_namespace, p_id, p_lane, p_priority, p_run_at, p_max_attempts,
+                p_timeout_ms, p_expires_at, p_extras, p_args)
+        as n(seq, namespace, id, lane, priority, run_at, max_attempts, timeout_ms, expires_at,
+             extras, args)
+    where v_known is null or n.seq <> all(v_known);
+    insert into taskwright.tally (lane, state, delta)
+    select n.lane, case when n.run_at > v_now then 2 else 1 end, count(*)
+    from unnest(v_seqs, p_lane, p_run_at) n(seq, lane, run_at)
+    where v_known is null or n.seq <> all(v_known)
+    group by 1, 2;
+
+    if v_known is null then
+        return query select o, s, 0::smallint, null::smallint
+                     from unnest(v_seqs) with ordinality as given(s, o);
+        return;
+    end if;
+    return query
+        select k.ord, k.seq,
+               (case when k.seq = v_seqs[k.ord] then 0 when k.conflict then 2 else 1 end)::smallint,
+               k.state
+        from taskwright.known_jobs(p_namespace, p_id, p_fingerprint) k;
+end $$;
+
+-- The same for a single job, which is most of all calls. Null: the id is known, and nothing was
+-- written.
+create function taskwright.insert_job(
+    p_now bigint, p_aging bigint, p_namespace integer, p_id uuid, p_lane integer,
+    p_fingerprint bigint, p_priority smallint, p_run_at bigint, p_max_attempts integer,
+    p_timeout_ms bigint, p_expires_at bigint, p_extras text, p_args text
+) returns bigint
+language plpgsql as $$
+declare
+    v_now   bigint := taskwright.time_of(p_now);
+    v_due   bigint := greatest(coalesce(p_run_at, v_now), v_now);
+    v_seq   bigint := nextval('taskwright.job_seq');
+    v_state smallint := case when v_due > v_now then 2 else 1 end;
+begin
+    insert into taskwright.ident (namespace, id, seq, fingerprint)
+    values (p_namespace, p_id, v_seq, p_fingerprint) on conflict do nothing;
+    if not found then
+        return null;
+    end if;
+    insert into taskwright.job (seq, id, namespace, lane, state, priority, max_attempts, rank,
+                                run_at, created_at, timeout_ms, expires_at, extras, args)
+    values (v_seq, p_id, p_namespace, p_lane, v_state, p_priority, p_max_attempts,
+            v_due - p_priority * p_aging, v_due, v_now, p_timeout_ms, p_expires_at, p_extras, p_args);
+    insert into taskwright.tally (lane, state, delta) values (p_lane, v_state, 1);
+    return v_seq;
+end $$;
+
+-- Writes jobs of another store at place intake, for the caller to save as they are to be. Answers
+-- the new ones.
+create function taskwright.adopt_jobs(
+    p_namespace integer[], p_id uuid[], p_lane integer[], p_fingerprint bigint[],
+    p_priority smallint[], p_attempt integer[], p_max_attempts integer[], p_run_at bigint[],
+    p_created_at bigint[], p_timeout_ms bigint[], p_expires_at bigint[], p_worker uuid[],
+    p_started_at bigint[], p_extras text[], p_args text[]
+) returns table (ord bigint, seq bigint)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    v_seqs bigint[] := array(
+        select nextval('taskwright.job_seq') from generate_series(1, cardinality(p_id)));
+begin
+    return query
+        with given as (
+            insert into taskwright.ident (namespace, id, seq, fingerprint)
+            select * from unnest(p_namespace, p_id, v_seqs, p_fingerprint)
+            on conflict do nothing returning seq
+        ), written as (
+            insert into taskwright.job (seq, id, namespace, lane, state, priority, attempt,
+                                        max_attempts, rank, run_at, created_at, timeout_ms,
+                                        expires_at, worker, started_at, extras, args)
+            select n.seq, n.id, n.namespace, n.lane, 4, n.priority, n.attempt, n.max_attempts, 0,
+                   n.run_at, n.created_at, n.timeout_ms, n.expires_at, n.worker, n.started_at,
+                   n.extras, n.args
+            from unnest(v_seqs, p_namespace, p_id, p_lane, p_priority, p_attempt, p_max_attempts,
+                        p_run_at, p_created_at, p_timeout_ms, p_expires_at, p_worker, p_started_at,
+                        p_extras, p_args)
+                as n(seq, namespace, id, lane, priority, attempt, max_attempts, run_at, created_at,
+                     timeout_ms, expires_at, worker, started_at, extras, args)
+            where n.seq in (select seq from given)
+            returning seq, lane
+        ), counted as (
+            insert into taskwright.tally (lane, state, delta)
+            select lane, 4, count(*) from written group by lane
+        )
+        select s.ord, s.seq from unnest(v_seqs) with ordinality as s(seq, ord)
+        where s.seq in (select seq from written);
+end $$;

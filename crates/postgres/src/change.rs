@@ -1,0 +1,264 @@
+//! Changing jobs one by one, as Rust decides: lock their rows, change them, write them back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+
+use taskwright_core::lifecycle::{Place, State};
+use taskwright_core::{Job, JobId, StateName, Timestamp};
+use taskwright_store::{Error, ErrorKind, Event, Nudge, Result};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::connect::Fault;
+use crate::lanes::{FRESH, Lane, RETURNED, SUSPECT};
+use crate::link::{Argument, Transaction, no_answer};
+use crate::record::{Record, Shelf};
+use crate::row::{COLUMNS, Changes, JOINS, get, record};
+use crate::store::PostgresStore;
+
+/// How often a transaction begins again because it needs a lane that is new.
+const ATTEMPTS_MAX: usize = 5;
+
+pub(crate) const SAVE: &str = "select taskwright.save_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
+    $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
+
+/// Jobs whose rows a transaction has locked.
+pub(crate) struct Held {
+    /// The store's time, the same for all of them.
+    pub now: Timestamp,
+    /// The jobs as they are to be.
+    pub jobs: BTreeMap<JobId, Record>,
+    /// The jobs as they were.
+    before: HashMap<JobId, Job>,
+}
+
+impl Held {
+    pub fn new(now: Timestamp) -> Self {
+        Held { now, jobs: BTreeMap::new(), before: HashMap::new() }
+    }
+
+    pub fn add(&mut self, record: Record) {
+        self.before.insert(record.job.id, record.job.clone());
+        self.jobs.insert(record.job.id, record);
+    }
+
+    fn changed(&self) -> impl Iterator<Item = &Record> {
+        self.jobs.values().filter(|record| self.before.get(&record.job.id) != Some(&record.job))
+    }
+
+    /// The workers of running jobs that were just asked to stop.
+    fn nudges(&self) -> Vec<Nudge> {
+        let was_asked = |record: &Record| {
+            self.before.get(&record.job.id).is_some_and(|job| job.life.cancel_requested)
+        };
+        let asked = self.jobs.values().filter(|record| {
+            let life = &record.job.life;
+            life.cancel_requested && life.token().is_some() && !was_asked(record)
+        });
+        asked
+            .filter_map(|record| {
+                Some(Nudge { namespace: record.job.namespace.clone(), worker: record.job.worker? })
+            })
+            .collect()
+    }
+
+    /// The hints of what changed its state.
+    fn events(&self) -> Vec<Event> {
+        let state_before =
+            |record: &Record| self.before.get(&record.job.id).map(|job| job.life.state.name());
+        let is_news = |record: &&Record| state_before(record) != Some(record.job.life.state.name());
+        self.changed().filter(is_news).map(Record::event).collect()
+    }
+}
+
+/// Lanes that a transaction lacks: it ends without a trace and begins again when they are there.
+#[derive(Default)]
+pub(crate) struct Lacking(Mutex<Vec<Lane>>);
+
+impl Lacking {
+    fn note(&self, lanes: Vec<Lane>) -> Fault {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = lanes;
+        Fault::Store(Error::new(ErrorKind::Busy, "some lanes are new; try again"))
+    }
+
+    fn take(&self) -> Vec<Lane> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+/// Which jobs a transaction is about.
+pub(crate) enum Selection<'a> {
+    /// Those with these ids, wherever they are.
+    Ids { namespace: i32, ids: &'a [JobId] },
+    /// Live ones whose `seq` this statement answers, locked.
+    Live { statement: &'a str, arguments: &'a [Argument<'a>] },
+}
+
+impl PostgresStore {
+    /// Locks jobs, lets `change` change them, and writes back what differs, in one transaction.
+    /// `change` may run several times, each time on the jobs as they are then.
+    pub(crate) async fn change_jobs<T: Send>(
+        &self,
+        selection: Selection<'_>,
+        change: impl Fn(&mut Held) -> T + Send + Sync,
+    ) -> Result<T> {
+        let lacking = Lacking::default();
+        let (change, selection, lacks) = (&change, &selection, &lacking);
+        for _ in 0..ATTEMPTS_MAX {
+            let work = |connection| {
+                // A future of this size is better kept off the stacks of those who call it.
+                Box::pin(async move {
+                    let transaction = Transaction { connection, link: &self.link };
+                    let mut held = self.lock(&transaction, selection).await?;
+                    let answer = change(&mut held);
+                    self.save(&transaction, &held, lacks).await?;
+                    Ok((answer, held))
+                })
+            };
+            let done = Box::pin(self.link.pool.transact(self.link.deadline(), work)).await;
+            let lanes = lacking.take();
+            match done {
+                Err(_) if !lanes.is_empty() => drop(self.lanes.numbers(&self.link, &lanes).await?),
+                Err(error) => return Err(error),
+                Ok((answer, held)) => {
+                    self.announce(held.events());
+                    self.hints.nudge(held.nudges());
+                    return Ok(answer);
+                }
+            }
+        }
+        Err(no_answer("the lanes of the jobs"))
+    }
+
+    async fn lock(&self, tx: &Transaction<'_>, selection: &Selection<'_>) -> Result<Held, Fault> {
+        let clock = self.clock.shown();
+        let mut held = Held::new(Timestamp::ZERO);
+        let shelves = match selection {
+            Selection::Ids { namespace, ids } => {
+                let ids: Vec<Uuid> = ids.iter().map(|id| Uuid::from_u128(id.as_u128())).collect();
+                let arguments: [Argument<'_>; 2] =
+                    [(namespace, Type::INT4), (&ids, Type::UUID_ARRAY)];
+                let rows = tx
+                    .query("select seq, place from taskwright.lock_jobs($1, $2)", &arguments)
+                    .await?;
+                let mut shelves: [Vec<i64>; 3] = Default::default();
+                for row in &rows {
+                    let place = usize::try_from(get::<i16>(row, "place")?).unwrap_or(0);
+                    shelves[place.min(2)].push(get(row, "seq")?);
+                }
+                shelves
+            }
+            Selection::Live { statement, arguments } => {
+                let rows = tx.query(statement, arguments).await?;
+                let seqs = rows.iter().map(|row| get(row, "seq")).collect::<Result<Vec<i64>>>()?;
+                [seqs, Vec::new(), Vec::new()]
+            }
+        };
+        if shelves.iter().all(Vec::is_empty) {
+            return Ok(held);
+        }
+        let rows =
+            tx.query("select taskwright.time_of($1) as now", &[(&clock, Type::INT8)]).await?;
+        let now = rows.first().map(|row| get(row, "now")).transpose()?;
+        held.now = Timestamp::from_micros(now.unwrap_or(0));
+        for (shelf, seqs) in [Shelf::Live, Shelf::Dead, Shelf::Ended].into_iter().zip(&shelves) {
+            if !seqs.is_empty() {
+                self.load(tx, shelf, seqs, &mut held).await?;
+            }
+        }
+        Ok(held)
+    }
+
+    async fn load(
+        &self,
+        tx: &Transaction<'_>,
+        shelf: Shelf,
+        seqs: &[i64],
+        held: &mut Held,
+    ) -> Result<(), Fault> {
+        let statement = format!(
+            "select {COLUMNS} from taskwright.{} j {JOINS} where j.seq = any($1)",
+            shelf.table()
+        );
+        for row in &tx.query(&statement, &[(&seqs, Type::INT8_ARRAY)]).await? {
+            held.add(record(row, shelf)?);
+        }
+        Ok(())
+    }
+
+    /// Writes back the jobs that changed.
+    async fn save(
+        &self,
+        tx: &Transaction<'_>,
+        held: &Held,
+        lacking: &Lacking,
+    ) -> Result<(), Fault> {
+        let changed: Vec<&Record> = held.changed().collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let lanes = changed.iter().map(|record| self.lane_after(record));
+        let mut wanted = Vec::new();
+        for lane in lanes {
+            wanted.push(lane.await?);
+        }
+        let named: Vec<Lane> = wanted.iter().flatten().cloned().collect();
+        let numbers = self.lanes.known(&named);
+        if numbers.iter().any(Option::is_none) {
+            return Err(lacking.note(named));
+        }
+        let mut numbers = numbers.into_iter().flatten();
+
+        let risen: Vec<i64> = changed
+            .iter()
+            .filter(|record| record.shelf != Shelf::Live)
+            .map(|record| record.job.seq.cast_signed())
+            .collect();
+        if !risen.is_empty() {
+            tx.query("select taskwright.revive($1)", &[(&risen, Type::INT8_ARRAY)]).await?;
+        }
+        let mut changes = Changes::default();
+        for (record, wanted) in changed.iter().zip(&wanted) {
+            let lane = match wanted {
+                Some(_) => numbers.next().unwrap_or(record.lane),
+                None => record.lane,
+            };
+            changes.add(record, lane);
+        }
+        tx.query(SAVE, &changes.arguments()).await?;
+        Ok(())
+    }
+
+    /// The lane that a changed job goes to; `None`: the one it is in.
+    async fn lane_after(&self, record: &Record) -> Result<Option<Lane>, Fault> {
+        let life = &record.job.life;
+        let kind = match life.state {
+            State::Available(_) if life.is_suspect() => SUSPECT,
+            State::Available(Place::Ready(_)) => RETURNED,
+            State::Available(_) if record.kind == FRESH => FRESH,
+            State::Available(_) => RETURNED,
+            _ => record.kind,
+        };
+        if kind == record.kind {
+            return Ok(None);
+        }
+        let namespace = self.lanes.namespace(&self.link, &record.job.namespace).await?;
+        Ok(Some(Lane {
+            namespace,
+            queue: record.job.queue.clone(),
+            task: record.job.task.clone(),
+            priority: i16::from(record.job.priority),
+            kind,
+        }))
+    }
+
+    /// Tells those who listen, and those who wait for jobs.
+    pub(crate) fn announce(&self, events: Vec<Event>) {
+        let ready = events.iter().filter(|event| event.state == StateName::Available);
+        let mut queues: Vec<_> = ready.map(|event| (&event.namespace, &event.queue)).collect();
+        queues.sort_unstable();
+        queues.dedup();
+        self.hints.ready(queues);
+        self.hints.publish(events);
+    }
+}

@@ -1,0 +1,237 @@
+//! What is kept as JSON in a column: the extras of a job, and notes on its attempts.
+//!
+//! Every field has a name, and a name that is not known is refused: a newer version may have
+//! written it, and to skip it would be to forget it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use taskwright_core::{
+    AttemptRecord, Extras, JobError, JobId, RetryPolicy, Timestamp, Verdict, WorkerId,
+};
+use taskwright_store::{Error, ErrorKind, Result};
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ExtrasText {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<RetryText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    limit_keys: Vec<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_key: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    requires: Vec<Arc<str>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    cost: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parents: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Arc<str>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum RetryText {
+    Exponential { base_ms: u64, max_ms: u64 },
+    Fixed { delay_ms: u64 },
+    List { delays_ms: Vec<u64> },
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// The extras of a job as text; `None` where all are empty.
+pub(crate) fn extras_text(extras: &Extras) -> Option<String> {
+    if extras.is_empty() {
+        return None;
+    }
+    let retry = extras.retry.as_ref().map(|policy| match policy {
+        RetryPolicy::Exponential { base_ms, max_ms } => {
+            RetryText::Exponential { base_ms: *base_ms, max_ms: *max_ms }
+        }
+        RetryPolicy::Fixed { delay_ms } => RetryText::Fixed { delay_ms: *delay_ms },
+        RetryPolicy::List { delays_ms } => RetryText::List { delays_ms: delays_ms.clone() },
+    });
+    let text = ExtrasText {
+        retry,
+        expires_at: extras.expires_at.map(Timestamp::as_micros),
+        tags: extras.tags.clone(),
+        group: extras.group.clone(),
+        limit_keys: extras.limit_keys.clone(),
+        unique_key: extras.unique_key.clone(),
+        requires: extras.requires.clone(),
+        cost: extras.cost,
+        parents: extras.parents.iter().map(ToString::to_string).collect(),
+        alias: extras.alias.clone(),
+        trace: extras.trace.clone(),
+    };
+    Some(written(&text))
+}
+
+/// The extras in a text.
+pub(crate) fn extras_from(text: Option<&str>) -> Result<Extras> {
+    let Some(text) = text else { return Ok(Extras::default()) };
+    let text: ExtrasText = read(text, "extras")?;
+    let retry = text.retry.map(|policy| match policy {
+        RetryText::Exponential { base_ms, max_ms } => RetryPolicy::Exponential { base_ms, max_ms },
+        RetryText::Fixed { delay_ms } => RetryPolicy::Fixed { delay_ms },
+        RetryText::List { delays_ms } => RetryPolicy::List { delays_ms },
+    });
+    let parents: Result<Vec<JobId>> = text.parents.iter().map(|id| parsed(id, "extras")).collect();
+    Ok(Extras {
+        retry,
+        expires_at: text.expires_at.map(Timestamp::from_micros),
+        tags: text.tags,
+        group: text.group,
+        limit_keys: text.limit_keys,
+        unique_key: text.unique_key,
+        requires: text.requires,
+        cost: text.cost,
+        parents: parents?,
+        alias: text.alias,
+        trace: text.trace,
+    })
+}
+
+/// What went wrong in the attempts of a job, and why it was asked to stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    pub cancel_reason: Option<Arc<str>>,
+    pub error: Option<JobError>,
+    pub attempts: Vec<AttemptRecord>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NotesText {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_reason: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorText>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<AttemptText>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ErrorText {
+    kind: Arc<str>,
+    message: Arc<str>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AttemptText {
+    attempt: u32,
+    worker: String,
+    started_at: i64,
+    ended_at: i64,
+    verdict: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorText>,
+}
+
+/// Notes as text; `None` where there are none.
+pub(crate) fn notes_text(notes: &Notes) -> Option<String> {
+    if *notes == Notes::default() {
+        return None;
+    }
+    let attempts = notes.attempts.iter().map(|attempt| AttemptText {
+        attempt: attempt.attempt,
+        worker: attempt.worker.to_string(),
+        started_at: attempt.started_at.as_micros(),
+        ended_at: attempt.ended_at.as_micros(),
+        verdict: attempt.verdict.as_str().to_owned(),
+        error: attempt.error.as_ref().map(error_text),
+    });
+    let text = NotesText {
+        cancel_reason: notes.cancel_reason.clone(),
+        error: notes.error.as_ref().map(error_text),
+        attempts: attempts.collect(),
+    };
+    Some(written(&text))
+}
+
+fn error_text(error: &JobError) -> ErrorText {
+    ErrorText { kind: error.kind.clone(), message: error.message.clone() }
+}
+
+/// The notes in a text.
+pub(crate) fn notes_from(text: Option<&str>) -> Result<Notes> {
+    let Some(text) = text else { return Ok(Notes::default()) };
+    let text: NotesText = read(text, "notes")?;
+    let error = |error: ErrorText| JobError { kind: error.kind, message: error.message };
+    let attempts = text.attempts.into_iter().map(|attempt| {
+        Ok(AttemptRecord {
+            attempt: attempt.attempt,
+            worker: parsed::<WorkerId>(&attempt.worker, "notes")?,
+            started_at: Timestamp::from_micros(attempt.started_at),
+            ended_at: Timestamp::from_micros(attempt.ended_at),
+            verdict: verdict_named(&attempt.verdict)?,
+            error: attempt.error.map(error),
+        })
+    });
+    Ok(Notes {
+        cancel_reason: text.cancel_reason,
+        error: text.error.map(error),
+        attempts: attempts.collect::<Result<_>>()?,
+    })
+}
+
+/// The verdicts with their numbers in the database.
+pub(crate) const VERDICTS: [(Verdict, i16); 6] = [
+    (Verdict::Completed, 0),
+    (Verdict::Failed, 1),
+    (Verdict::Snoozed, 2),
+    (Verdict::Released, 3),
+    (Verdict::Lapsed, 4),
+    (Verdict::TimedOut, 5),
+];
+
+fn verdict_named(word: &str) -> Result<Verdict> {
+    let named = VERDICTS.into_iter().find(|(verdict, _)| verdict.as_str() == word);
+    named.map(|(verdict, _)| verdict).ok_or_else(|| unknown("verdict", word))
+}
+
+/// The error for something in the database that this version has no name for.
+pub(crate) fn unknown(what: &str, value: impl std::fmt::Display) -> Error {
+    let message = format!(
+        "the database holds the {what} {value}, which this version does not know; use a newer one"
+    );
+    Error::new(ErrorKind::TooNew, message)
+}
+
+fn written(text: &impl Serialize) -> String {
+    // Structs of texts and numbers always have a JSON form.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+fn read<'t, T: Deserialize<'t>>(text: &'t str, column: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        let message = format!(
+            "the column {column} of a job cannot be read ({error}); use the version that wrote it, or a newer one"
+        );
+        Error::new(ErrorKind::TooNew, message)
+    })
+}
+
+fn parsed<T: std::str::FromStr>(text: &str, column: &str) -> Result<T> {
+    text.parse().map_err(|_| {
+        let message = format!("the column {column} of a job holds {text:?}, which is not an id");
+        Error::new(ErrorKind::Corrupt, message)
+    })
+}
+
+#[cfg(test)]
+#[path = "tests/codec.rs"]
+mod tests;

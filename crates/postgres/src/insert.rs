@@ -1,0 +1,336 @@
+//! Writing jobs.
+
+use std::collections::HashMap;
+
+use taskwright_core::limits::{ID_WINDOW, LANES_MAX};
+use taskwright_core::rank::AGING_DEFAULT;
+use taskwright_core::{JobId, NewJob, StateName, Timestamp};
+use taskwright_store::{Event, Insert, Inserted, Refusal, Result};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::codec::extras_text;
+use crate::lanes::{FRESH, Lane};
+use crate::link::{micros, no_answer};
+use crate::row::{get, state_numbered};
+use crate::store::PostgresStore;
+
+/// What `insert_jobs` raises where an id is taken by another job, …
+const CONFLICT: &str = "TW001";
+/// … and where the id of a deleted job is known no longer than until now.
+const FORGOTTEN: &str = "TW003";
+
+/// A job of a call, and what the database needs to know of it.
+struct Item {
+    job: NewJob,
+    namespace: i32,
+    /// `None`: there is no room for its lane.
+    lane: Option<i32>,
+    /// The first item of the call with the same id; often itself.
+    first: usize,
+}
+
+/// What the database knows of an id.
+#[derive(Copy, Clone)]
+pub(crate) struct Known {
+    pub seq: u64,
+    pub is_conflict: bool,
+    pub state: StateName,
+}
+
+impl Known {
+    fn answer(self, job: &NewJob) -> Inserted {
+        match self {
+            Known { is_conflict: true, .. } => Inserted::Refused(Refusal::IdConflict(job.id)),
+            Known { seq, state, .. } => Inserted::Existing { seq, state },
+        }
+    }
+}
+
+impl PostgresStore {
+    pub(crate) async fn insert_jobs(&self, insert: Insert) -> Result<Vec<Inserted>> {
+        let Insert { jobs, partial } = insert;
+        let items = self.items(jobs).await?;
+        let mut answers: Vec<Option<Inserted>> = vec![None; items.len()];
+
+        let clashes = |item: &Item| item.job.fingerprint != items[item.first].job.fingerprint;
+        let lacks_room = items.iter().any(|item| item.lane.is_none());
+        if lacks_room || (!partial && items.iter().any(clashes)) {
+            let known = self.known(items.iter().collect()).await?;
+            for ((item, known), answer) in items.iter().zip(known).zip(&mut answers) {
+                *answer = match known {
+                    Some(known) => Some(known.answer(&item.job)),
+                    None if item.lane.is_none() => {
+                        Some(Inserted::Refused(Refusal::LanesFull { max: LANES_MAX }))
+                    }
+                    None if !partial && clashes(item) => {
+                        Some(Inserted::Refused(Refusal::IdConflict(item.job.id)))
+                    }
+                    None => None,
+                };
+            }
+        }
+        let is_refused = |answer: &Option<Inserted>| matches!(answer, Some(Inserted::Refused(_)));
+        if !partial && answers.iter().any(is_refused) {
+            return Ok(without_writing(answers));
+        }
+
+        let open = |index: usize, item: &Item| item.first == index && answers[index].is_none();
+        let fresh: Vec<usize> =
+            (0..items.len()).filter(|&index| open(index, &items[index])).collect();
+        match self.write(&items, &fresh, partial).await {
+            Ok(Some(written)) => {
+                for (index, answer) in fresh.into_iter().zip(written) {
+                    answers[index] = Some(answer);
+                }
+            }
+            Ok(None) => {
+                let known = self.known(items.iter().collect()).await?;
+                let answers = items.iter().zip(known);
+                let answers =
+                    answers.map(|(item, known)| known.map(|known| known.answer(&item.job)));
+                return Ok(without_writing(answers.collect()));
+            }
+            Err(error) => return Err(error),
+        }
+        self.answer_repetitions(&items, &mut answers).await?;
+        self.announce_new(&items, &answers);
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or(Inserted::Skipped)).collect())
+    }
+
+    async fn items(&self, jobs: Vec<NewJob>) -> Result<Vec<Item>> {
+        let mut firsts = HashMap::new();
+        let mut items = Vec::with_capacity(jobs.len());
+        for (index, job) in jobs.into_iter().enumerate() {
+            let namespace = self.lanes.namespace(&self.link, &job.namespace).await?;
+            let first = *firsts.entry((namespace, job.id)).or_insert(index);
+            items.push(Item { job, namespace, lane: None, first });
+        }
+        let lane = |item: &Item| Lane {
+            namespace: item.namespace,
+            queue: item.job.queue.clone(),
+            task: item.job.task.clone(),
+            priority: i16::from(item.job.priority),
+            kind: FRESH,
+        };
+        let lanes: Vec<Lane> = items.iter().map(lane).collect();
+        let numbers = self.lanes.numbers(&self.link, &lanes).await?;
+        for (item, number) in items.iter_mut().zip(numbers) {
+            item.lane = number;
+        }
+        Ok(items)
+    }
+
+    /// Writes the items at these places; `None`: an id is taken, and nothing was written.
+    async fn write(
+        &self,
+        all: &[Item],
+        places: &[usize],
+        partial: bool,
+    ) -> Result<Option<Vec<Inserted>>> {
+        if places.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        if let [place] = places
+            && let Some(answer) = self.write_one(&all[*place]).await?
+        {
+            return Ok(Some(vec![answer]));
+        }
+        let items: Vec<&Item> = places.iter().map(|&place| &all[place]).collect();
+        let jobs = || items.iter().map(|item| &item.job);
+        let namespaces: Vec<i32> = items.iter().map(|item| item.namespace).collect();
+        let lanes: Vec<i32> = items.iter().map(|item| item.lane.unwrap_or(0)).collect();
+        let ids: Vec<Uuid> = jobs().map(|job| Uuid::from_u128(job.id.as_u128())).collect();
+        let fingerprints: Vec<i64> = jobs().map(|job| job.fingerprint.cast_signed()).collect();
+        let priorities: Vec<i16> = jobs().map(|job| i16::from(job.priority)).collect();
+        let run_at: Vec<Option<i64>> =
+            jobs().map(|job| job.run_at.map(Timestamp::as_micros)).collect();
+        let max_attempts: Vec<i32> = jobs().map(|job| job.max_attempts.cast_signed()).collect();
+        let timeouts: Vec<Option<i64>> =
+            jobs().map(|job| job.timeout_ms.map(u64::cast_signed)).collect();
+        let expires_at: Vec<Option<i64>> =
+            jobs().map(|job| job.extras.expires_at.map(Timestamp::as_micros)).collect();
+        let extras: Vec<Option<String>> = jobs().map(|job| extras_text(&job.extras)).collect();
+        let args: Vec<&str> = jobs().map(|job| job.args.as_str()).collect();
+        let written = self
+            .link
+            .attempt(
+                "select ord, seq, verdict, state from taskwright.insert_jobs($1, $2, $3, $4, $5, \
+                 $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                &[
+                    (&self.clock.shown(), Type::INT8),
+                    (&partial, Type::BOOL),
+                    (&micros(AGING_DEFAULT), Type::INT8),
+                    (&micros(ID_WINDOW), Type::INT8),
+                    (&namespaces, Type::INT4_ARRAY),
+                    (&ids, Type::UUID_ARRAY),
+                    (&lanes, Type::INT4_ARRAY),
+                    (&fingerprints, Type::INT8_ARRAY),
+                    (&priorities, Type::INT2_ARRAY),
+                    (&run_at, Type::INT8_ARRAY),
+                    (&max_attempts, Type::INT4_ARRAY),
+                    (&timeouts, Type::INT8_ARRAY),
+                    (&expires_at, Type::INT8_ARRAY),
+                    (&extras, Type::TEXT_ARRAY),
+                    (&args, Type::TEXT_ARRAY),
+                ],
+            )
+            .await?;
+        let rows = match written {
+            Ok(rows) => rows,
+            Err(code) if code == FORGOTTEN => {
+                self.forget_ids(&ids).await?;
+                return Box::pin(self.write(all, places, partial)).await;
+            }
+            Err(code) if code == CONFLICT => return Ok(None),
+            Err(code) => return Err(no_answer(&format!("an insert (SQLSTATE {code})"))),
+        };
+        let mut answers = vec![Inserted::Skipped; items.len()];
+        for row in &rows {
+            let place = usize::try_from(get::<i64>(row, "ord")? - 1).unwrap_or(usize::MAX);
+            let (Some(item), Some(answer)) = (items.get(place), answers.get_mut(place)) else {
+                continue;
+            };
+            let seq = get::<i64>(row, "seq")?.unsigned_abs();
+            *answer = match get::<i16>(row, "verdict")? {
+                0 => Inserted::New { seq },
+                verdict => {
+                    let state = state_numbered(get::<Option<i16>>(row, "state")?.unwrap_or(1))?;
+                    Known { seq, is_conflict: verdict == 2, state }.answer(&item.job)
+                }
+            };
+        }
+        Ok(Some(answers))
+    }
+
+    /// Writes one item, the cheapest way; `None`: its id is known, and nothing was written.
+    async fn write_one(&self, item: &Item) -> Result<Option<Inserted>> {
+        let job = &item.job;
+        let rows = self
+            .link
+            .query(
+                "select taskwright.insert_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
+                 $13) as seq",
+                &[
+                    (&self.clock.shown(), Type::INT8),
+                    (&micros(AGING_DEFAULT), Type::INT8),
+                    (&item.namespace, Type::INT4),
+                    (&Uuid::from_u128(job.id.as_u128()), Type::UUID),
+                    (&item.lane.unwrap_or(0), Type::INT4),
+                    (&job.fingerprint.cast_signed(), Type::INT8),
+                    (&i16::from(job.priority), Type::INT2),
+                    (&job.run_at.map(Timestamp::as_micros), Type::INT8),
+                    (&job.max_attempts.cast_signed(), Type::INT4),
+                    (&job.timeout_ms.map(u64::cast_signed), Type::INT8),
+                    (&job.extras.expires_at.map(Timestamp::as_micros), Type::INT8),
+                    (&extras_text(&job.extras), Type::TEXT),
+                    (&job.args.as_str(), Type::TEXT),
+                ],
+            )
+            .await?;
+        let seq = rows.first().map(|row| get::<Option<i64>>(row, "seq")).transpose()?.flatten();
+        Ok(seq.map(|seq| Inserted::New { seq: seq.unsigned_abs() }))
+    }
+
+    /// Forgets ids of deleted jobs that were to be known until now.
+    pub(crate) async fn forget_ids(&self, ids: &[Uuid]) -> Result<()> {
+        self.link
+            .query(
+                "delete from taskwright.ident where id = any($1) \
+                 and finished_at + $2 <= taskwright.time_of($3)",
+                &[
+                    (&ids, Type::UUID_ARRAY),
+                    (&micros(ID_WINDOW), Type::INT8),
+                    (&self.clock.shown(), Type::INT8),
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Items that repeat an id of the same call are a repetition or a conflict.
+    async fn answer_repetitions(
+        &self,
+        items: &[Item],
+        answers: &mut [Option<Inserted>],
+    ) -> Result<()> {
+        let places: Vec<usize> = (0..items.len()).filter(|&i| answers[i].is_none()).collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let known = self.known(places.iter().map(|&place| &items[place]).collect()).await?;
+        for (place, known) in places.into_iter().zip(known) {
+            answers[place] = known.map(|known| known.answer(&items[place].job));
+        }
+        Ok(())
+    }
+
+    async fn known(&self, items: Vec<&Item>) -> Result<Vec<Option<Known>>> {
+        let ids = items.iter().map(|item| (item.namespace, item.job.id, item.job.fingerprint));
+        self.known_ids(ids.collect()).await
+    }
+
+    /// What is known of ids in namespaces, where jobs with these fingerprints are to have them.
+    pub(crate) async fn known_ids(
+        &self,
+        ids: Vec<(i32, JobId, u64)>,
+    ) -> Result<Vec<Option<Known>>> {
+        let namespaces: Vec<i32> = ids.iter().map(|(namespace, ..)| *namespace).collect();
+        let uuids: Vec<Uuid> = ids.iter().map(|(_, id, _)| Uuid::from_u128(id.as_u128())).collect();
+        let fingerprints: Vec<i64> = ids.iter().map(|(.., print)| print.cast_signed()).collect();
+        let rows = self
+            .link
+            .query(
+                "select ord, seq, conflict, state from taskwright.known_jobs($1, $2, $3)",
+                &[
+                    (&namespaces, Type::INT4_ARRAY),
+                    (&uuids, Type::UUID_ARRAY),
+                    (&fingerprints, Type::INT8_ARRAY),
+                ],
+            )
+            .await?;
+        let mut known = vec![None; ids.len()];
+        for row in &rows {
+            let place = usize::try_from(get::<i64>(row, "ord")? - 1).unwrap_or(usize::MAX);
+            if let Some(known) = known.get_mut(place) {
+                *known = Some(Known {
+                    seq: get::<i64>(row, "seq")?.unsigned_abs(),
+                    is_conflict: get(row, "conflict")?,
+                    state: state_numbered(get::<Option<i16>>(row, "state")?.unwrap_or(1))?,
+                });
+            }
+        }
+        Ok(known)
+    }
+
+    fn announce_new(&self, items: &[Item], answers: &[Option<Inserted>]) {
+        let new = items
+            .iter()
+            .zip(answers)
+            .filter(|(_, answer)| matches!(answer, Some(Inserted::New { .. })));
+        let mut queues: Vec<_> =
+            new.clone().map(|(i, _)| (&i.job.namespace, &i.job.queue)).collect();
+        queues.dedup();
+        self.hints.ready(queues);
+        if self.hints.is_heard() {
+            let event = |item: &Item| Event {
+                namespace: item.job.namespace.clone(),
+                queue: item.job.queue.clone(),
+                task: item.job.task.clone(),
+                id: item.job.id,
+                state: StateName::Available,
+                attempt: 0,
+            };
+            self.hints.publish(new.map(|(item, _)| event(item)).collect());
+        }
+    }
+}
+
+/// The answers of a call of which nothing is written.
+fn without_writing(answers: Vec<Option<Inserted>>) -> Vec<Inserted> {
+    let answer = |answer| match answer {
+        Some(Inserted::Refused(refusal)) => Inserted::Refused(refusal),
+        _ => Inserted::Skipped,
+    };
+    answers.into_iter().map(answer).collect()
+}

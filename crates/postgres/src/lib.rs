@@ -1,0 +1,38 @@
+//! Taskwright's PostgreSQL store: many machines, one truth.
+//!
+//! Nodes are stateless and equal: all that is remembered is in the database, and its clock counts.
+//! The statements of every day are functions of the schema (`migrations/`), one round trip each;
+//! they move data. What may happen to a job is decided by `taskwright_core`, in Rust: rows are
+//! locked, changed and written back (`change`).
+
+mod background;
+mod change;
+mod claim;
+mod clock;
+mod codec;
+pub mod connect;
+mod control;
+mod describe;
+mod floors;
+mod gather;
+mod health;
+mod heartbeat;
+mod hints;
+mod insert;
+mod intake;
+mod lanes;
+mod link;
+mod look;
+pub mod migrate;
+mod moving;
+mod node;
+mod prune;
+mod record;
+mod report;
+mod row;
+mod store;
+mod sweep;
+mod tally;
+pub mod transaction;
+
+pub use store::{PostgresOptions, PostgresStore};

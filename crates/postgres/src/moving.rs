@@ -1,0 +1,254 @@
+//! Jobs on their way from and to another store.
+
+use std::collections::HashMap;
+
+use taskwright_core::lifecycle::State;
+use taskwright_core::limits::{BATCH_MAX, LANES_MAX};
+use taskwright_core::{JobId, Timestamp};
+use taskwright_store::moving::{PageRoom, check_batch};
+use taskwright_store::{
+    Exported, Imported, QueueSettings, Record as Moving, Refusal, Result, Settings,
+};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::change::SAVE;
+use crate::codec::extras_text;
+use crate::connect::Fault;
+use crate::lanes::{FRESH, Lane, RETURNED, SUSPECT};
+use crate::link::{Transaction, no_answer};
+use crate::record::{Record, Shelf};
+use crate::row::{BIG_COLUMNS, COLUMNS, Changes, JOINS, get, name, record};
+use crate::store::PostgresStore;
+
+/// A job that comes, and where it goes.
+struct Arriving {
+    record: Moving,
+    namespace: i32,
+    lane: i32,
+    kind: i16,
+}
+
+impl PostgresStore {
+    pub(crate) async fn export_page(&self, after: Option<u64>, limit: usize) -> Result<Exported> {
+        let limit = limit.min(BATCH_MAX);
+        let from = |table: &str| {
+            format!(
+                "(select {COLUMNS}, {BIG_COLUMNS}, k.fingerprint from taskwright.{table} j {JOINS} \
+                  join taskwright.ident k on k.id = j.id and k.namespace = j.namespace \
+                  where j.seq > $1 order by j.seq limit $2)"
+            )
+        };
+        let statement = format!(
+            "select * from ({} union all {} union all {}) found order by seq limit $2",
+            from("job"),
+            from("dead"),
+            from("ended")
+        );
+        let after_seq = after.map_or(0, |seq| i64::try_from(seq).unwrap_or(i64::MAX));
+        let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+        let rows =
+            self.link.query(&statement, &[(&after_seq, Type::INT8), (&wanted, Type::INT8)]).await?;
+        let mut exported = Exported::default();
+        let mut room = PageRoom::default();
+        for row in &rows {
+            let Record { job, allowance, .. } = record(row, Shelf::Live)?;
+            let fingerprint = get::<i64>(row, "fingerprint")?.cast_unsigned();
+            let found = Moving { job, fingerprint, allowance };
+            if exported.records.len() == limit || !room.takes(&found) {
+                exported.next = exported.records.last().map(|last| last.job.seq);
+                break;
+            }
+            exported.records.push(found);
+        }
+        if after.is_none() {
+            exported.settings = Some(self.settings().await?);
+        }
+        Ok(exported)
+    }
+
+    async fn settings(&self) -> Result<Settings> {
+        let rows = self
+            .link
+            .query(
+                "select n.name as namespace, q.queue, bool_or(q.paused) as paused from ( \
+                     select l.namespace, l.queue, false as paused from taskwright.lane l join ( \
+                         select lane, amount from taskwright.counter where state < 100 \
+                         union all select lane, delta from taskwright.tally where state < 100) c \
+                     on c.lane = l.number group by l.namespace, l.queue having sum(c.amount) > 0 \
+                     union all select namespace, queue, paused from taskwright.queue where paused) q \
+                 join taskwright.namespace n on n.number = q.namespace group by n.name, q.queue",
+                &[],
+            )
+            .await?;
+        let mut queues = Vec::with_capacity(rows.len());
+        for row in &rows {
+            queues.push(QueueSettings {
+                namespace: name(get(row, "namespace")?)?,
+                queue: name(get(row, "queue")?)?,
+                paused: get(row, "paused")?,
+            });
+        }
+        queues.sort_unstable();
+        Ok(Settings { queues })
+    }
+
+    pub(crate) async fn import_all(&self, records: Vec<Moving>) -> Result<Vec<Imported>> {
+        check_batch(&records)?;
+        let now = self.now().await?;
+        let mut answers = vec![None; records.len()];
+        let mut arriving = Vec::with_capacity(records.len());
+        let mut firsts: HashMap<(i32, JobId), usize> = HashMap::new();
+        let mut ids = Vec::with_capacity(records.len());
+        for (place, record) in records.into_iter().enumerate() {
+            let record = record.arriving(now);
+            let namespace = self.lanes.namespace(&self.link, &record.job.namespace).await?;
+            ids.push((namespace, record.job.id, record.fingerprint));
+            let is_first = firsts.insert((namespace, record.job.id), place).is_none();
+            if is_first {
+                arriving.push((place, self.arriving(record, namespace).await?));
+            }
+        }
+        let uuids: Vec<Uuid> = ids.iter().map(|(_, id, _)| Uuid::from_u128(id.as_u128())).collect();
+        self.forget_ids(&uuids).await?;
+        let (places, arriving): (Vec<_>, Vec<_>) =
+            arriving.into_iter().filter_map(|(place, job)| Some((place, job?))).unzip();
+        for (at, seq) in self.write_imported(&arriving).await? {
+            answers[places[at]] = Some(Imported::New { seq });
+        }
+        if answers.iter().any(Option::is_none) {
+            let known = self.known_ids(ids.clone()).await?;
+            for ((answer, known), (_, id, _)) in answers.iter_mut().zip(known).zip(ids) {
+                let otherwise = match known {
+                    Some(known) if known.is_conflict => Imported::Refused(Refusal::IdConflict(id)),
+                    Some(known) => Imported::Existing { seq: known.seq, state: known.state },
+                    None => Imported::Refused(Refusal::LanesFull { max: LANES_MAX }),
+                };
+                answer.get_or_insert(otherwise);
+            }
+        }
+        self.announce_imported(&arriving);
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Where the job goes; `None`: there is no room for its lane.
+    async fn arriving(&self, record: Moving, namespace: i32) -> Result<Option<Arriving>> {
+        let life = &record.job.life;
+        let kind = match life.state {
+            State::Available(_) if life.is_suspect() => SUSPECT,
+            State::Available(_) => RETURNED,
+            _ => FRESH,
+        };
+        let lane = Lane {
+            namespace,
+            queue: record.job.queue.clone(),
+            task: record.job.task.clone(),
+            priority: i16::from(record.job.priority),
+            kind,
+        };
+        let number = self.lanes.numbers(&self.link, &[lane]).await?;
+        let number = number.into_iter().next().flatten();
+        Ok(number.map(|lane| Arriving { record, namespace, lane, kind }))
+    }
+
+    /// Writes jobs; answers the places and numbers of the new ones.
+    async fn write_imported(&self, jobs: &[Arriving]) -> Result<Vec<(usize, u64)>> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.link
+            .pool
+            .transact(self.link.deadline(), |connection| async move {
+                let transaction = Transaction { connection, link: &self.link };
+                let new = adopt(&transaction, jobs).await?;
+                let mut changes = Changes::default();
+                for (place, seq) in &new {
+                    let Arriving { record, lane, kind, .. } = &jobs[*place];
+                    let mut job = record.job.clone();
+                    job.seq = *seq;
+                    let allowance = record.allowance;
+                    let record =
+                        Record { job, shelf: Shelf::Live, lane: *lane, kind: *kind, allowance };
+                    changes.add(&record, *lane);
+                }
+                transaction.query(SAVE, &changes.arguments()).await?;
+                Ok(new)
+            })
+            .await
+    }
+
+    fn announce_imported(&self, jobs: &[Arriving]) {
+        let waits = jobs.iter().filter(|job| job.kind != FRESH);
+        let mut queues: Vec<_> =
+            waits.map(|job| (&job.record.job.namespace, &job.record.job.queue)).collect();
+        queues.sort_unstable();
+        queues.dedup();
+        self.hints.ready(queues);
+    }
+
+    /// The store's own time.
+    pub(crate) async fn now(&self) -> Result<Timestamp> {
+        let rows = self
+            .link
+            .query("select taskwright.time_of($1) as now", &[(&self.clock.shown(), Type::INT8)])
+            .await?;
+        let row = rows.first().ok_or_else(|| no_answer("the time"))?;
+        Ok(Timestamp::from_micros(get(row, "now")?))
+    }
+}
+
+async fn adopt(tx: &Transaction<'_>, jobs: &[Arriving]) -> Result<Vec<(usize, u64)>, Fault> {
+    let job = || jobs.iter().map(|arriving| &arriving.record.job);
+    let number = |number: u32| number.cast_signed();
+    let micros = |instant: Option<Timestamp>| instant.map(Timestamp::as_micros);
+    let namespaces: Vec<i32> = jobs.iter().map(|arriving| arriving.namespace).collect();
+    let ids: Vec<Uuid> = job().map(|job| Uuid::from_u128(job.id.as_u128())).collect();
+    let lanes: Vec<i32> = jobs.iter().map(|arriving| arriving.lane).collect();
+    let fingerprints: Vec<i64> =
+        jobs.iter().map(|arriving| arriving.record.fingerprint.cast_signed()).collect();
+    let priorities: Vec<i16> = job().map(|job| i16::from(job.priority)).collect();
+    let attempts: Vec<i32> = job().map(|job| number(job.life.attempt)).collect();
+    let max_attempts: Vec<i32> = job().map(|job| number(job.life.max_attempts)).collect();
+    let run_at: Vec<i64> = job().map(|job| job.run_at.as_micros()).collect();
+    let created_at: Vec<i64> = job().map(|job| job.created_at.as_micros()).collect();
+    let timeouts: Vec<Option<i64>> =
+        job().map(|job| job.timeout_ms.map(u64::cast_signed)).collect();
+    let expires_at: Vec<Option<i64>> = job().map(|job| micros(job.extras.expires_at)).collect();
+    let workers: Vec<Option<Uuid>> =
+        job().map(|job| job.worker.map(|worker| Uuid::from_u128(worker.as_u128()))).collect();
+    let started_at: Vec<Option<i64>> = job().map(|job| micros(job.started_at)).collect();
+    let extras: Vec<Option<String>> = job().map(|job| extras_text(&job.extras)).collect();
+    let args: Vec<&str> =
+        job().map(|job| job.args.as_ref().map_or("null", |args| args.as_str())).collect();
+    let rows = tx
+        .query(
+            "select ord, seq from taskwright.adopt_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+             $11, $12, $13, $14, $15)",
+            &[
+                (&namespaces, Type::INT4_ARRAY),
+                (&ids, Type::UUID_ARRAY),
+                (&lanes, Type::INT4_ARRAY),
+                (&fingerprints, Type::INT8_ARRAY),
+                (&priorities, Type::INT2_ARRAY),
+                (&attempts, Type::INT4_ARRAY),
+                (&max_attempts, Type::INT4_ARRAY),
+                (&run_at, Type::INT8_ARRAY),
+                (&created_at, Type::INT8_ARRAY),
+                (&timeouts, Type::INT8_ARRAY),
+                (&expires_at, Type::INT8_ARRAY),
+                (&workers, Type::UUID_ARRAY),
+                (&started_at, Type::INT8_ARRAY),
+                (&extras, Type::TEXT_ARRAY),
+                (&args, Type::TEXT_ARRAY),
+            ],
+        )
+        .await?;
+    let mut new = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let place = usize::try_from(get::<i64>(row, "ord")? - 1).unwrap_or(usize::MAX);
+        if place < jobs.len() {
+            new.push((place, get::<i64>(row, "seq")?.unsigned_abs()));
+        }
+    }
+    Ok(new)
+}

@@ -1,0 +1,51 @@
+use super::*;
+
+#[test]
+fn extras_come_back_as_they_were() {
+    let extras = Extras {
+        retry: Some(RetryPolicy::List { delays_ms: vec![1, 20] }),
+        expires_at: Some(Timestamp::from_millis(5)),
+        tags: vec!["ro\u{0}t".into(), "grün".into()],
+        group: Some("g".into()),
+        limit_keys: vec!["a".into()],
+        unique_key: Some("u".into()),
+        requires: vec!["gpu=24".into()],
+        cost: 3,
+        parents: vec![JobId::from_u128(7)],
+        alias: Some("a".into()),
+        trace: Some("t".into()),
+    };
+    let text = extras_text(&extras).expect("a text");
+    assert!(!text.contains('\0'), "PostgreSQL keeps no zero bytes: {text}");
+    assert_eq!(extras_from(Some(&text)), Ok(extras));
+    assert_eq!(extras_text(&Extras::default()), None);
+    assert_eq!(extras_from(None), Ok(Extras::default()));
+}
+
+#[test]
+fn notes_come_back_as_they_were() {
+    let error = Some(JobError::new("error", "it broke\0"));
+    let notes = Notes {
+        cancel_reason: Some("no longer needed".into()),
+        error: error.clone(),
+        attempts: vec![AttemptRecord {
+            attempt: 2,
+            worker: WorkerId::from_u128(9),
+            started_at: Timestamp::from_millis(1),
+            ended_at: Timestamp::from_millis(2),
+            verdict: Verdict::TimedOut,
+            error,
+        }],
+    };
+    let text = notes_text(&notes).expect("a text");
+    assert_eq!(notes_from(Some(&text)), Ok(notes));
+    assert_eq!(notes_text(&Notes::default()), None);
+}
+
+#[test]
+fn a_field_of_a_newer_version_is_refused_by_name() {
+    let error = extras_from(Some(r#"{"colour":"red"}"#)).expect_err("an unknown field");
+    assert_eq!(error.kind, ErrorKind::TooNew);
+    assert!(error.message.contains("colour"), "{error}");
+    assert!(notes_from(Some(r#"{"attempts":[],"mood":1}"#)).is_err());
+}
