@@ -9,6 +9,7 @@ use crate::lifecycle::{Life, State, Verdict};
 use crate::name::Name;
 use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
+use crate::unique::{OnConflict, Unique};
 
 /// A job to insert: validated, with every default filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct NewJob {
     pub timeout_ms: Option<u64>,
     /// Digest of task, queue and args: tells a repeated insert from an id used twice.
     pub fingerprint: u64,
+    /// What happens where another job holds its unique key.
+    pub on_conflict: OnConflict,
     /// What most jobs leave empty.
     pub extras: Extras,
 }
@@ -50,8 +53,8 @@ pub struct Extras {
     pub group: Option<Arc<str>>,
     /// Keys whose limits must all have room.
     pub limit_keys: Vec<Arc<str>>,
-    /// Key that at most one such job holds.
-    pub unique_key: Option<Arc<str>>,
+    /// Key that at most one job holds at a time.
+    pub unique: Option<Unique>,
     /// Labels that a worker must have.
     pub requires: Vec<Arc<str>>,
     /// Slots it takes; 0 means 1.
@@ -67,7 +70,8 @@ pub struct Extras {
 impl Extras {
     /// About how many bytes its fields take when written down.
     pub fn bytes(&self) -> usize {
-        let texts = [&self.group, &self.unique_key, &self.alias, &self.trace];
+        let unique_key = self.unique.as_ref().map(|unique| Arc::clone(&unique.key));
+        let texts = [&self.group, &unique_key, &self.alias, &self.trace];
         let single: usize = texts.into_iter().flatten().map(|text| text.len() + 8).sum();
         let lists = [&self.tags, &self.limit_keys, &self.requires];
         let listed: usize = lists.into_iter().flatten().map(|text| text.len() + 8).sum();

@@ -13,7 +13,9 @@ pub mod limits;
 pub mod name;
 pub mod rank;
 pub mod retry;
+pub mod schedule;
 pub mod time;
+pub mod unique;
 
 pub use duration::{format_duration, parse_duration};
 pub use id::{JobId, Token, WorkerId};
@@ -24,3 +26,4 @@ pub use name::{InvalidName, Name};
 pub use rank::Rank;
 pub use retry::RetryPolicy;
 pub use time::Timestamp;
+pub use unique::{OnConflict, Replace, Unique, Until};

@@ -101,6 +101,8 @@ pub enum Event {
     Lapsed { token: Token, place: Place },
     /// The attempt ran too long; `next` is where a retry waits.
     TimedOut { token: Token, next: Place },
+    /// Somebody changed when a job that waits is due, or how urgent it is.
+    Adjust { place: Place },
     /// Somebody asked for the job to stop.
     Cancel,
     /// The job has not started in time.
@@ -145,6 +147,13 @@ pub struct Life {
     pub cancel_requested: bool,
     /// The attempt that ended last, and how.
     pub last: Option<(Token, Verdict)>,
+}
+
+impl Place {
+    /// Whether it is on the timer.
+    pub const fn is_until(self) -> bool {
+        matches!(self, Place::Until(_))
+    }
 }
 
 impl Life {
@@ -241,6 +250,9 @@ pub fn step(life: &Life, event: &Event) -> Result<Life, Refused> {
         (S::Available(Place::Until(_)), E::Due { rank })
         | (S::Available(Place::Line(_)), E::Promote { rank }) => {
             Ok(life.with(S::Available(Place::Ready(rank))))
+        }
+        (S::Available(Place::Ready(_) | Place::Until(_) | Place::Line(_)), E::Adjust { place }) => {
+            Ok(life.with(S::Available(place)))
         }
         (S::Available(Place::Ready(_)), E::Park { key }) => {
             Ok(life.with(S::Available(Place::Line(key))))

@@ -76,6 +76,34 @@ pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// The most time served that one sweep may add: a stalled or suspended store lapses nobody at once.
 pub const SERVED_PER_SWEEP_MAX: Duration = Duration::from_secs(2);
+/// Longest cron expression, in bytes.
+pub const CRON_BYTES_MAX: usize = 256;
+/// Shortest interval of a schedule.
+pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// Longest interval of a schedule.
+pub const INTERVAL_MAX: Duration = Duration::from_secs(3_653 * 24 * 3_600);
+/// Longest jitter of a schedule.
+pub const JITTER_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Most instants in a schedule that lists them.
+pub const INSTANTS_MAX: usize = 1_000;
+/// Most windows of a schedule.
+pub const WINDOWS_MAX: usize = 32;
+/// Most calendars that a schedule names.
+pub const CALENDARS_MAX: usize = 8;
+/// Longest text of a calendar, in bytes.
+pub const CALENDAR_BYTES_MAX: usize = 1024 * 1024;
+/// Most days looked at to follow the recurring events of a calendar.
+pub const CALENDAR_LOOKS_MAX: u32 = 2_000_000;
+/// Most ticks or days that windows and calendars may leave out before the next tick.
+pub const TICK_LOOKS_MAX: usize = 20_000;
+/// An instant of a schedule is late when nobody ticked for so long since.
+pub const TICK_LATE_AFTER: Duration = Duration::from_secs(60);
+/// Most instants of a schedule that are caught up.
+pub const CATCH_UP_MAX: usize = 1_000;
+/// Most instants of a schedule that make a job in one call.
+pub const TICKS_MAX: usize = 1_000;
+/// Up to so many skipped instants of a schedule are counted exactly.
+pub const SKIPS_COUNTED_MAX: usize = 1_000;
 /// How long the id of an ended job is remembered at least.
 pub const ID_WINDOW: Duration = Duration::from_secs(15 * 60);
 

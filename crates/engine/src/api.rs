@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
-use taskwright_core::{Job, JobId, Json, Name, RetryPolicy, StateName, Timestamp, WorkerId};
+use taskwright_core::{
+    Job, JobId, Json, Name, OnConflict, RetryPolicy, StateName, Timestamp, Unique, WorkerId,
+};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
     NodeView, Page, QueueCounts, Refusal, Report, Reported, WorkerView,
@@ -40,6 +42,10 @@ pub struct JobRequest {
     pub expires_at: Option<Timestamp>,
     /// Words to find it by.
     pub tags: Vec<Arc<str>>,
+    /// Key that at most one job holds at a time, and how long this one does.
+    pub unique: Option<Unique>,
+    /// What happens where another job holds that key; default: it is kept and named.
+    pub on_conflict: OnConflict,
     /// W3C trace context of the caller.
     pub trace: Option<Arc<str>>,
 }
@@ -72,6 +78,8 @@ impl JobRequest {
             retry: None,
             expires_at: None,
             tags: Vec::new(),
+            unique: None,
+            on_conflict: OnConflict::default(),
             trace: None,
         }
     }
@@ -92,15 +100,26 @@ pub enum Enqueued {
         /// Its state now.
         state: StateName,
     },
+    /// It was not written: another job holds its unique key.
+    Duplicate {
+        /// The id of that job.
+        id: JobId,
+        /// The state of that job before this enqueue.
+        state: StateName,
+        /// Whether that job was given fields of this one.
+        replaced: bool,
+    },
     /// It was not written (only in a partial enqueue).
     Refused(Refusal),
 }
 
 impl Enqueued {
-    /// The id of the job, where there is one.
+    /// The id of the job that stands for what was asked, where there is one.
     pub fn id(&self) -> Option<JobId> {
         match self {
-            Enqueued::New { id } | Enqueued::Existing { id, .. } => Some(*id),
+            Enqueued::New { id }
+            | Enqueued::Existing { id, .. }
+            | Enqueued::Duplicate { id, .. } => Some(*id),
             Enqueued::Refused(_) => None,
         }
     }

@@ -325,6 +325,9 @@ fn answer(item: usize, inserted: Inserted, id: JobId, partial: bool) -> Option<R
     match inserted {
         Inserted::New { .. } => Some(Ok(Enqueued::New { id })),
         Inserted::Existing { state, .. } => Some(Ok(Enqueued::Existing { id, state })),
+        Inserted::Duplicate { id, state, replaced, .. } => {
+            Some(Ok(Enqueued::Duplicate { id, state, replaced }))
+        }
         Inserted::Refused(refusal) if partial => Some(Ok(Enqueued::Refused(refusal))),
         Inserted::Refused(refusal) => Some(Err(refused(refusal).at_item(item))),
         Inserted::Skipped => None,
@@ -333,7 +336,7 @@ fn answer(item: usize, inserted: Inserted, id: JobId, partial: bool) -> Option<R
 
 fn refused(refusal: Refusal) -> Error {
     let code = match refusal {
-        Refusal::IdConflict(_) => ErrorCode::Conflict,
+        Refusal::IdConflict(_) | Refusal::UniqueTaken { .. } => ErrorCode::Conflict,
         Refusal::LanesFull { .. } => ErrorCode::OverLimit,
         Refusal::StoreFull { .. } => ErrorCode::StoreFull,
     };

@@ -14,7 +14,7 @@ pub enum ErrorCode {
     Invalid,
     /// Something is over a maximum.
     OverLimit,
-    /// The id names another job.
+    /// The id names another job, or another job holds the unique key.
     Conflict,
     /// No credential, or one that does not allow this.
     Denied,

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use taskwright_core::limits::{self, OverLimit, check};
-use taskwright_core::{Extras, JobId, Json, NewJob, RetryPolicy, Timestamp};
+use taskwright_core::{
+    Extras, JobId, Json, NewJob, OnConflict, RetryPolicy, Timestamp, Unique, Until,
+};
 use taskwright_store::{Claim, Command, Filter, Heartbeat, Outcome, Profile, Report};
 
 use crate::api::{JobRequest, Start};
@@ -37,6 +39,7 @@ fn new_job(request: JobRequest, now: Timestamp) -> Result<NewJob> {
     let id = request.id.ok_or_else(|| Error::new(ErrorCode::Invalid, "a job has no id"))?;
     Ok(NewJob {
         fingerprint: fingerprint(&request.task, &request.queue, &request.args),
+        on_conflict: request.on_conflict,
         namespace: request.namespace,
         id,
         task: request.task,
@@ -50,6 +53,7 @@ fn new_job(request: JobRequest, now: Timestamp) -> Result<NewJob> {
             retry: request.retry,
             expires_at: request.expires_at,
             tags: request.tags,
+            unique: request.unique,
             trace: request.trace,
             ..Extras::default()
         },
@@ -73,13 +77,7 @@ fn invalid(fault: impl fmt::Display) -> Fault {
 
 fn check_request(request: &JobRequest, now: Timestamp) -> Result<(), Fault> {
     check_payload("args", &request.args)?;
-    let priorities = limits::PRIORITY_MIN..=limits::PRIORITY_MAX;
-    if !priorities.contains(&request.priority) {
-        let priority = request.priority;
-        return Err(invalid(format!(
-            "its priority is {priority}; give one from -10 (least urgent) to 10 (most urgent)"
-        )));
-    }
+    check_priority(request.priority)?;
     match request.max_attempts {
         Some(0) => return Err(invalid("its max_attempts is 0; give at least 1")),
         Some(max) => {
@@ -109,10 +107,40 @@ fn check_request(request: &JobRequest, now: Timestamp) -> Result<(), Fault> {
             return Err(invalid("one of its tags is empty; leave it out"));
         }
     }
+    check_unique(request.unique.as_ref(), request.on_conflict)?;
     if let Some(trace) = &request.trace {
         check("trace", trace.len(), limits::TRACE_BYTES_MAX, "bytes").map_err(over)?;
     }
     Ok(())
+}
+
+fn check_priority(priority: i8) -> Result<(), Fault> {
+    if (limits::PRIORITY_MIN..=limits::PRIORITY_MAX).contains(&priority) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "its priority is {priority}; give one from -10 (least urgent) to 10 (most urgent)"
+    )))
+}
+
+fn check_unique(unique: Option<&Unique>, on_conflict: OnConflict) -> Result<(), Fault> {
+    let Some(unique) = unique else {
+        return match on_conflict {
+            OnConflict::Keep => Ok(()),
+            _ => Err(invalid("it says what to do on a conflict, but has no unique key: add one")),
+        };
+    };
+    if unique.key.is_empty() {
+        return Err(invalid("its unique key is empty; leave it out"));
+    }
+    check("its unique key", unique.key.len(), limits::KEY_BYTES_MAX, "bytes").map_err(over)?;
+    match unique.until {
+        Until::Elapsed { ms: 0 } => Err(invalid("its unique key is held for no time; give a time")),
+        Until::Elapsed { ms } => {
+            check_time("the hold of its key", Duration::from_millis(ms), limits::RUN_AT_AHEAD_MAX)
+        }
+        Until::Claimed | Until::Finished => Ok(()),
+    }
 }
 
 fn check_payload(what: &'static str, json: &Json) -> Result<(), Fault> {
@@ -267,9 +295,19 @@ pub(crate) fn commands(actor: &str, commands: &[Command]) -> Result<()> {
     check("the name of the actor", actor.len(), limits::WORKER_NAME_BYTES_MAX, "bytes")
         .map_err(|over| shorten("the commands were not carried out", over))?;
     for (item, command) in commands.iter().enumerate() {
-        let Command::Cancel { id, reason, .. } = command else { continue };
-        check("the reason", reason.len(), limits::ERROR_BYTES_MAX, "bytes")
-            .map_err(|over| shorten(&format!("cannot cancel job {id}"), over).at_item(item))?;
+        match command {
+            Command::Cancel { id, reason, .. } => {
+                check("the reason", reason.len(), limits::ERROR_BYTES_MAX, "bytes").map_err(
+                    |over| shorten(&format!("cannot cancel job {id}"), over).at_item(item),
+                )?;
+            }
+            Command::Adjust { id, priority: Some(priority), .. } => {
+                check_priority(*priority).map_err(|(code, fault)| {
+                    Error::new(code, format!("cannot adjust job {id}: {fault}")).at_item(item)
+                })?;
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use taskwright_core::{
-    AttemptRecord, Extras, JobError, JobId, RetryPolicy, Timestamp, Verdict, WorkerId,
+    AttemptRecord, Extras, JobError, JobId, RetryPolicy, Timestamp, Unique, Until, Verdict,
+    WorkerId,
 };
 use taskwright_store::{Error, ErrorKind, Result};
 
@@ -26,6 +27,11 @@ struct ExtrasText {
     limit_keys: Vec<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unique_key: Option<Arc<str>>,
+    /// Without either: until the job has ended.
+    #[serde(skip_serializing_if = "is_false")]
+    unique_until_claimed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_for_ms: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     requires: Vec<Arc<str>>,
     #[serde(skip_serializing_if = "is_zero")]
@@ -46,6 +52,10 @@ enum RetryText {
     List { delays_ms: Vec<u64> },
 }
 
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -62,13 +72,19 @@ pub(crate) fn extras_text(extras: &Extras) -> Option<String> {
         RetryPolicy::Fixed { delay_ms } => RetryText::Fixed { delay_ms: *delay_ms },
         RetryPolicy::List { delays_ms } => RetryText::List { delays_ms: delays_ms.clone() },
     });
+    let until = extras.unique.as_ref().map(|unique| unique.until);
     let text = ExtrasText {
         retry,
         expires_at: extras.expires_at.map(Timestamp::as_micros),
         tags: extras.tags.clone(),
         group: extras.group.clone(),
         limit_keys: extras.limit_keys.clone(),
-        unique_key: extras.unique_key.clone(),
+        unique_key: extras.unique.as_ref().map(|unique| Arc::clone(&unique.key)),
+        unique_until_claimed: until == Some(Until::Claimed),
+        unique_for_ms: match until {
+            Some(Until::Elapsed { ms }) => Some(ms),
+            _ => None,
+        },
         requires: extras.requires.clone(),
         cost: extras.cost,
         parents: extras.parents.iter().map(ToString::to_string).collect(),
@@ -87,6 +103,11 @@ pub(crate) fn extras_from(text: Option<&str>) -> Result<Extras> {
         RetryText::Fixed { delay_ms } => RetryPolicy::Fixed { delay_ms },
         RetryText::List { delays_ms } => RetryPolicy::List { delays_ms },
     });
+    let until = match (text.unique_until_claimed, text.unique_for_ms) {
+        (true, _) => Until::Claimed,
+        (false, Some(ms)) => Until::Elapsed { ms },
+        (false, None) => Until::Finished,
+    };
     let parents: Result<Vec<JobId>> = text.parents.iter().map(|id| parsed(id, "extras")).collect();
     Ok(Extras {
         retry,
@@ -94,7 +115,7 @@ pub(crate) fn extras_from(text: Option<&str>) -> Result<Extras> {
         tags: text.tags,
         group: text.group,
         limit_keys: text.limit_keys,
-        unique_key: text.unique_key,
+        unique: text.unique_key.map(|key| Unique { key, until }),
         requires: text.requires,
         cost: text.cost,
         parents: parents?,

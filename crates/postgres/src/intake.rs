@@ -1,6 +1,6 @@
 //! Taking in the jobs that applications enqueued in their own transactions.
 
-use taskwright_core::{JobId, Json, NewJob, Timestamp};
+use taskwright_core::{JobId, Json, NewJob, OnConflict, Timestamp};
 use taskwright_store::{Insert, Inserted, Refusal, Result};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -59,7 +59,7 @@ impl PostgresStore {
                     self.note_refused(row, &refusal).await?;
                     settled.push(get::<i64>(row, "number")?);
                 }
-                Inserted::New { .. } | Inserted::Existing { .. } => {
+                Inserted::New { .. } | Inserted::Existing { .. } | Inserted::Duplicate { .. } => {
                     settled.push(get::<i64>(row, "number")?);
                 }
             }
@@ -99,6 +99,7 @@ fn job(row: &Row) -> Result<NewJob> {
         max_attempts: get::<i32>(row, "max_attempts")?.unsigned_abs(),
         timeout_ms: get::<Option<i64>>(row, "timeout_ms")?.map(i64::unsigned_abs),
         fingerprint: get::<i64>(row, "fingerprint")?.cast_unsigned(),
+        on_conflict: OnConflict::default(),
         extras: extras_from(get(row, "extras")?)?,
     })
 }

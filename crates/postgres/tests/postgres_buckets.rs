@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use support::harness::PostgresHarness;
 use taskwright_core::limits::{BATCH_MAX, ID_WINDOW};
-use taskwright_core::{Extras, JobId, Json, Name, NewJob, StateName, WorkerId};
+use taskwright_core::{Extras, JobId, Json, Name, NewJob, OnConflict, StateName, WorkerId};
 use taskwright_store::conformance::Harness;
 use taskwright_store::{
     Claim, Filter, Insert, Inserted, Outcome, Profile, Report, Retention, Store,
@@ -29,6 +29,7 @@ fn job(number: u64) -> NewJob {
         max_attempts: 1,
         timeout_ms: None,
         fingerprint: number,
+        on_conflict: OnConflict::default(),
         extras: Extras::default(),
     }
 }

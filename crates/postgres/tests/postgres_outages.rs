@@ -71,6 +71,27 @@ async fn work_goes_on_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_call_after_a_long_outage_finds_the_database_within_its_own_time() {
+    let Some(server) = server("long_outage", Postgres::options()) else { return };
+    let proxy = Proxy::to(server.address()).unwrap();
+    let pool = pool(&url_at(proxy.address(), ""));
+    assert_eq!(ask(&pool, "select 1::int8").await.unwrap(), 1);
+    for _ in 0..3 {
+        proxy.cut().unwrap();
+        // So many attempts in vain that the next would wait for seconds.
+        for _ in 0..12 {
+            let deadline = Instant::now() + Duration::from_millis(100);
+            let call = pool.with(deadline, Repeat::Yes, |c| number(c, "select 1::int8"));
+            assert_eq!(call.await.unwrap_err().kind, ErrorKind::Unavailable);
+        }
+        proxy.heal().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let call = pool.with(deadline, Repeat::Yes, |c| number(c, "select 2::int8"));
+        assert_eq!(call.await.unwrap(), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_database_that_comes_late_is_found_without_a_call() {
     let Some(mut server) = server("comes_late", Postgres::options()) else { return };
     server.stop(Stop::Fast).unwrap();

@@ -7,6 +7,7 @@ use taskwright_core::{JobId, Name, StateName};
 use taskwright_engine::Result;
 use taskwright_store::{Command, Controlled};
 
+use crate::instant::Instant;
 use crate::read::{At, Names, Object, Parsed, Text, invalid, read};
 use crate::write;
 
@@ -27,6 +28,8 @@ struct CommandFields<'a> {
     queue: Option<Text<'a>>,
     reason: Option<Text<'a>>,
     attempts: Option<u32>,
+    priority: Option<i8>,
+    run_at: Option<Parsed<Instant>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -34,6 +37,7 @@ struct CommandFields<'a> {
 enum CommandWord {
     Cancel,
     Redrive,
+    Adjust,
     Delete,
     Pause,
     Resume,
@@ -94,6 +98,13 @@ impl CommandFields<'_> {
                 let attempts = self.attempts.unwrap_or(0);
                 Command::Redrive { namespace, id: job()?, attempts }
             }
+            CommandWord::Adjust => {
+                let (priority, run_at) = (self.priority, self.run_at.map(|instant| instant.0.0));
+                if priority.is_none() && run_at.is_none() {
+                    return Err(at.invalid("priority", "give a priority, a run_at, or both"));
+                }
+                Command::Adjust { namespace, id: job()?, priority, run_at }
+            }
             CommandWord::Delete => Command::Delete { namespace, id: job()? },
             CommandWord::Pause => Command::Pause { namespace, queue: queue()? },
             CommandWord::Resume => Command::Resume { namespace, queue: queue()? },
@@ -101,12 +112,14 @@ impl CommandFields<'_> {
     }
 
     fn refuse_misplaced(&self, at: At) -> Result<()> {
-        use CommandWord::{Cancel, Delete, Pause, Redrive, Resume};
-        let fields: [(_, _, &[CommandWord]); 4] = [
-            ("id", self.id.is_some(), &[Cancel, Redrive, Delete]),
+        use CommandWord::{Adjust, Cancel, Delete, Pause, Redrive, Resume};
+        let fields: [(_, _, &[CommandWord]); 6] = [
+            ("id", self.id.is_some(), &[Cancel, Redrive, Adjust, Delete]),
             ("queue", self.queue.is_some(), &[Pause, Resume]),
             ("reason", self.reason.is_some(), &[Cancel]),
             ("attempts", self.attempts.is_some(), &[Redrive]),
+            ("priority", self.priority.is_some(), &[Adjust]),
+            ("run_at", self.run_at.is_some(), &[Adjust]),
         ];
         let is_misplaced = |&(_, given, commands): &(_, bool, &[CommandWord])| {
             given && !commands.contains(&self.command)
@@ -137,6 +150,17 @@ fn write_command(command: &Command, object: &mut write::Object<'_>) {
             object.name("namespace", namespace);
             object.id("id", *id);
             object.number("attempts", u64::from(*attempts));
+        }
+        Command::Adjust { namespace, id, priority, run_at } => {
+            object.word("command", "adjust");
+            object.name("namespace", namespace);
+            object.id("id", *id);
+            if let Some(priority) = priority {
+                object.signed("priority", i64::from(*priority));
+            }
+            if let Some(run_at) = run_at {
+                object.instant("run_at", *run_at);
+            }
         }
         Command::Delete { namespace, id } => {
             object.word("command", "delete");
@@ -171,10 +195,14 @@ fn write_controlled(controlled: &Controlled, object: &mut write::Object<'_>) {
         Controlled::Done { state } => ("done", *state),
         Controlled::NotFound => ("not_found", None),
         Controlled::Refused { state } => ("refused", Some(*state)),
+        Controlled::Taken { .. } => ("taken", None),
     };
     object.word("status", status);
     if let Some(state) = state {
         object.word("state", state.as_str());
+    }
+    if let Controlled::Taken { holder } = controlled {
+        object.id("holder", *holder);
     }
 }
 
@@ -187,6 +215,7 @@ struct ControlReply {
 struct ControlledFields {
     status: StatusWord,
     state: Option<Parsed<StateName>>,
+    holder: Option<Parsed<JobId>>,
 }
 
 #[derive(Deserialize)]
@@ -195,6 +224,7 @@ enum StatusWord {
     Done,
     NotFound,
     Refused,
+    Taken,
 }
 
 pub(crate) fn decode_reply(body: &[u8]) -> Result<Vec<Controlled>> {
@@ -205,6 +235,10 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Vec<Controlled>> {
             (StatusWord::Done, state) => Ok(Controlled::Done { state }),
             (StatusWord::NotFound, _) => Ok(Controlled::NotFound),
             (StatusWord::Refused, Some(state)) => Ok(Controlled::Refused { state }),
+            (StatusWord::Taken, _) => match fields.holder {
+                Some(holder) => Ok(Controlled::Taken { holder: holder.0 }),
+                None => Err(invalid("holder", "the reply to a command lacks it")),
+            },
             (StatusWord::Refused, None) => Err(invalid("state", "the reply to a command lacks it")),
         }
     });

@@ -10,6 +10,10 @@ use taskwright_store::Refusal;
 
 use crate::instant::Instant;
 use crate::read::{At, Names, Object, Parsed, Payload, Text, invalid, read};
+use crate::unique::{
+    ConflictField, ConflictFields, ReplaceField, UntilField, unique, write_on_conflict,
+    write_unique,
+};
 use crate::write;
 
 /// An enqueue as it arrives.
@@ -62,6 +66,16 @@ struct JobFields<'a> {
     expires_at: Option<Parsed<Instant>>,
     #[serde(default)]
     tags: Vec<Text<'a>>,
+    unique_key: Option<Text<'a>>,
+    unique_until: Option<UntilField>,
+    unique_for_ms: Option<u64>,
+    #[serde(default)]
+    on_conflict: ConflictField,
+    #[serde(default)]
+    replace: Vec<ReplaceField>,
+    #[serde(default)]
+    replace_scheduled_only: bool,
+    replace_at_most_ms: Option<u64>,
     trace: Option<Text<'a>>,
 }
 
@@ -137,6 +151,21 @@ fn job_request(
             return Err(at.invalid("delay_ms", "run_at is given as well; give one of them"));
         }
     };
+    if fields.unique_key.is_none()
+        && (fields.unique_until.is_some() || fields.unique_for_ms.is_some())
+    {
+        return Err(at.invalid("unique_key", "it is missing; give the key that is to be held"));
+    }
+    if fields.unique_until.is_some() && fields.unique_for_ms.is_some() {
+        return Err(at.invalid("unique_for_ms", "unique_until is given as well; give one of them"));
+    }
+    let conflict = ConflictFields {
+        on_conflict: fields.on_conflict,
+        replace: fields.replace,
+        scheduled_only: fields.replace_scheduled_only,
+        at_most_ms: fields.replace_at_most_ms,
+    };
+    let on_conflict = conflict.on_conflict().map_err(|(field, cause)| at.invalid(field, cause))?;
     Ok(JobRequest {
         id: fields.id.map(|id| id.0),
         namespace: match &fields.namespace {
@@ -159,6 +188,12 @@ fn job_request(
         retry: fields.retry.map(RetryPolicy::from),
         expires_at: fields.expires_at.map(|instant| instant.0.0),
         tags: fields.tags.iter().map(|tag| Arc::from(&*tag.0)).collect(),
+        unique: unique(
+            fields.unique_key.as_ref().map(|key| Arc::from(&*key.0)),
+            fields.unique_until,
+            fields.unique_for_ms,
+        ),
+        on_conflict,
         trace: fields.trace.map(|trace| Arc::from(&*trace.0)),
     })
 }
@@ -208,6 +243,10 @@ fn write_job(job: &JobRequest, object: &mut write::Object<'_>) {
     if !job.tags.is_empty() {
         object.texts("tags", &job.tags);
     }
+    if let Some(unique) = &job.unique {
+        write_unique(unique, object);
+    }
+    write_on_conflict(job.on_conflict, object);
     if let Some(trace) = &job.trace {
         object.text("trace", trace);
     }
@@ -260,16 +299,29 @@ fn write_enqueued(enqueued: &Enqueued, object: &mut write::Object<'_>) {
             object.flag("new", false);
             object.word("state", state.as_str());
         }
+        Enqueued::Duplicate { id, state, replaced } => {
+            object.id("id", *id);
+            object.flag("new", false);
+            object.flag("duplicate", true);
+            object.flag("replaced", *replaced);
+            object.word("state", state.as_str());
+        }
         Enqueued::Refused(refusal) => object.object("refused", |fields| {
             let (code, sizes) = match refusal {
                 Refusal::IdConflict(_) => ("conflict", None),
+                Refusal::UniqueTaken { .. } => ("unique_taken", None),
                 Refusal::LanesFull { max } => ("lanes_full", Some((None, *max as u64))),
                 Refusal::StoreFull { used, max } => ("store_full", Some((Some(*used), *max))),
             };
             fields.word("code", code);
             fields.text("detail", &refusal.to_string());
-            if let Refusal::IdConflict(id) = refusal {
-                fields.id("id", *id);
+            match refusal {
+                Refusal::IdConflict(id) => fields.id("id", *id),
+                Refusal::UniqueTaken { key, holder } => {
+                    fields.text("unique_key", key);
+                    fields.id("holder", *holder);
+                }
+                Refusal::LanesFull { .. } | Refusal::StoreFull { .. } => {}
             }
             if let Some((used, max)) = sizes {
                 if let Some(used) = used {
@@ -290,7 +342,12 @@ struct Summary<'a> {
 #[derive(Deserialize)]
 struct Exception<'a> {
     item: usize,
+    id: Option<Parsed<JobId>>,
     state: Option<Parsed<StateName>>,
+    #[serde(default)]
+    duplicate: bool,
+    #[serde(default)]
+    replaced: bool,
     #[serde(borrow)]
     refused: Option<RefusedFields<'a>>,
 }
@@ -299,6 +356,8 @@ struct Exception<'a> {
 struct RefusedFields<'a> {
     #[serde(borrow)]
     code: Text<'a>,
+    unique_key: Option<Text<'a>>,
+    holder: Option<Parsed<JobId>>,
     used: Option<u64>,
     max: Option<u64>,
 }
@@ -313,6 +372,11 @@ pub(crate) fn decode_summary(body: &[u8], ids: &[JobId]) -> Result<Vec<Enqueued>
         };
         let id = ids[exception.item];
         *place = match (exception.state, exception.refused) {
+            (Some(state), _) if exception.duplicate => Enqueued::Duplicate {
+                id: exception.id.map_or(id, |holder| holder.0),
+                state: state.0,
+                replaced: exception.replaced,
+            },
             (Some(state), _) => Enqueued::Existing { id, state: state.0 },
             (None, Some(refused)) => Enqueued::Refused(refused.into_refusal(id)),
             (None, None) => Enqueued::New { id },
@@ -327,6 +391,10 @@ impl RefusedFields<'_> {
         match &*self.code.0 {
             "lanes_full" => Refusal::LanesFull { max: usize::try_from(max).unwrap_or(usize::MAX) },
             "store_full" => Refusal::StoreFull { used: self.used.unwrap_or(0), max },
+            "unique_taken" => Refusal::UniqueTaken {
+                key: self.unique_key.as_ref().map_or("", |key| &*key.0).into(),
+                holder: self.holder.map_or(id, |holder| holder.0),
+            },
             _ => Refusal::IdConflict(id),
         }
     }

@@ -6,6 +6,7 @@ use taskwright_core::Extras;
 
 use crate::enqueue::write_retry;
 use crate::read::Text;
+use crate::unique::write_unique;
 use crate::write;
 
 /// Defines a reader whose object has these fields after those that are listed, and `extras()`.
@@ -25,6 +26,8 @@ macro_rules! reader_with_extras {
             #[serde(default)]
             limit_keys: Vec<crate::read::Text<$a>>,
             unique_key: Option<crate::read::Text<$a>>,
+            unique_until: Option<crate::unique::UntilField>,
+            unique_for_ms: Option<u64>,
             #[serde(default)]
             requires: Vec<crate::read::Text<$a>>,
             #[serde(default)]
@@ -45,7 +48,11 @@ macro_rules! reader_with_extras {
                     tags: shared_all(&self.tags),
                     group: shared(self.group.as_ref()),
                     limit_keys: shared_all(&self.limit_keys),
-                    unique_key: shared(self.unique_key.as_ref()),
+                    unique: crate::unique::unique(
+                        shared(self.unique_key.as_ref()),
+                        self.unique_until,
+                        self.unique_for_ms,
+                    ),
                     requires: shared_all(&self.requires),
                     cost: self.cost,
                     parents: self.parents.iter().map(|id| id.0).collect(),
@@ -82,8 +89,8 @@ pub(crate) fn write_extras(extras: &Extras, object: &mut write::Object<'_>) {
     if !extras.limit_keys.is_empty() {
         object.texts("limit_keys", &extras.limit_keys);
     }
-    if let Some(unique_key) = &extras.unique_key {
-        object.text("unique_key", unique_key);
+    if let Some(unique) = &extras.unique {
+        write_unique(unique, object);
     }
     if !extras.requires.is_empty() {
         object.texts("requires", &extras.requires);

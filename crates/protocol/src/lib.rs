@@ -25,6 +25,7 @@ mod remote;
 mod report;
 pub mod service;
 mod status;
+mod unique;
 mod work;
 mod write;
 

@@ -176,9 +176,10 @@ pub async fn redrive(
 /// Carries out one command, whose refusal is an error here.
 pub async fn command(api: &dyn Api, command: Command, actor: &str) -> Result<Vec<u8>> {
     let subject = match &command {
-        Command::Cancel { id, .. } | Command::Redrive { id, .. } | Command::Delete { id, .. } => {
-            Some(*id)
-        }
+        Command::Cancel { id, .. }
+        | Command::Redrive { id, .. }
+        | Command::Adjust { id, .. }
+        | Command::Delete { id, .. } => Some(*id),
         Command::Pause { .. } | Command::Resume { .. } => None,
     };
     let controlled = api.control(actor, vec![command]).await?.pop();
@@ -186,6 +187,12 @@ pub async fn command(api: &dyn Api, command: Command, actor: &str) -> Result<Vec
         (Some(done @ Controlled::Done { .. }), _) => Ok(control::encode_one(&done)),
         (Some(Controlled::Refused { state }), Some(id)) => {
             let message = format!("job {id} is {state}; this cannot be done to it now");
+            Err(Error::new(ErrorCode::Conflict, message))
+        }
+        (Some(Controlled::Taken { holder }), Some(id)) => {
+            let message = format!(
+                "job {holder} holds the unique key of job {id}; wait for it to end, then try again"
+            );
             Err(Error::new(ErrorCode::Conflict, message))
         }
         (_, Some(id)) => Err(no_job(id)),

@@ -17,6 +17,7 @@ mod restart;
 mod retention;
 mod scene;
 mod time;
+mod unique;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use report::*;
 pub use restart::*;
 pub use retention::*;
 pub use time::*;
+pub use unique::*;
 
 /// How to open the store under test. Each test makes a harness of its own.
 #[async_trait]
@@ -48,6 +50,11 @@ pub trait Harness: Send + Sync {
 
     /// The clock of the store.
     fn clock(&self) -> Arc<ManualClock>;
+
+    /// Whether the store cannot keep keys unique or change waiting jobs yet.
+    fn lacks_unique(&self) -> bool {
+        false
+    }
 
     /// The store closed and opened again with the same retention; `None` where nothing of it
     /// outlives the process (it stays open then).
@@ -189,6 +196,19 @@ macro_rules! conformance {
                 l6_time_does_not_go_back_over_a_restart
                 l6_an_opening_grants_every_lease_afresh
                 workers_in_process_end_with_it
+                // unique
+                a_unique_key_has_one_holder
+                a_taken_key_refuses_where_asked
+                a_unique_key_is_won_by_one
+                a_unique_key_is_free_at_once
+                a_unique_key_is_held_for_its_time
+                a_waiting_job_is_replaced
+                a_debounce_waits_for_a_pause
+                a_replaced_job_changes_its_place
+                a_redrive_needs_its_key
+                unique_keys_survive_a_restart
+                an_import_needs_its_key
+                a_waiting_job_is_adjusted
                 // moving
                 an_export_pages_through_everything
                 s11_pages_are_bounded_in_bytes

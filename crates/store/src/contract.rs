@@ -33,6 +33,12 @@ pub trait Store: Send + Sync + 'static {
     /// was pruned or deleted, until `ID_WINDOW` after the job's end. The same holds between two
     /// items of one call.
     ///
+    /// A job whose unique key another job of the namespace holds (`Unique::is_held`) is not written.
+    /// With `OnConflict::Refuse` it is refused with `UniqueTaken`, else it answers `Duplicate`; with
+    /// `Replace`, where that applies to the holder, the holder gets the fields and, with another
+    /// `run_at`, the place that belongs to it. Items of one call see what the ones before them did.
+    /// A known id is `Existing` before its key matters. A repetition (S4) may find the key free.
+    ///
     /// `seq` grows with each job, in input order. The job is ready at once, due now, or waits until
     /// `run_at` where that lies in the future of the store's time. A lane (queue × task) counts
     /// against `LANES_MAX` at least while it has jobs that have not ended.
@@ -111,6 +117,9 @@ pub trait Store: Send + Sync + 'static {
     /// - `Redrive` makes an ended job ready, due now; `finished_at`, `result` and `cancel_reason` are
     ///   gone, attempts and errors stay. With `attempts` 0 it may fail as often again as it was
     ///   inserted with.
+    ///   Where another job holds the unique key that it would hold again, it answers `Taken`.
+    /// - `Adjust` changes jobs that are available: `run_at` (no earlier than now) and priority are as
+    ///   asked, also for later attempts, and the place follows from them.
     /// - `Delete` removes ended jobs only.
     /// - `Pause` and `Resume` may be repeated, and name queues that have no jobs yet.
     async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>>;
@@ -154,7 +163,8 @@ pub trait Store: Send + Sync + 'static {
     /// **S4** A job whose id is known in its namespace (as for `insert`: also a remembered one, also
     /// earlier in the same call) answers `Existing` if its fingerprint is the same, and whatever
     /// became of it stays as it is: a repetition changes nothing. With another fingerprint it is
-    /// refused with `IdConflict`; without room for its lane, with `LanesFull`.
+    /// refused with `IdConflict`; without room for its lane, with `LanesFull`; where another job holds
+    /// the unique key that it would hold, with `UniqueTaken`.
     ///
     /// What is written is `Record::arriving` at the store's time: everything that the job shows
     /// stays the same, `created_at`, `run_at`, `started_at`, `finished_at`, worker, attempts, errors

@@ -9,6 +9,7 @@ mod look;
 mod moving;
 mod state;
 mod time_served;
+mod unique;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

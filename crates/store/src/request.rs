@@ -25,6 +25,9 @@ pub enum Inserted {
     New { seq: u64 },
     /// It was there before, with this `seq` and now in this state.
     Existing { seq: u64, state: StateName },
+    /// It was not written: this other job holds its unique key, has this `seq` and is in this state;
+    /// `replaced` says whether it was given fields of the new one.
+    Duplicate { id: JobId, seq: u64, state: StateName, replaced: bool },
     /// It was not written, for this reason.
     Refused(Refusal),
     /// It was not written, because another job of the call was refused.
@@ -38,6 +41,9 @@ pub enum Refusal {
     /// The id names another job.
     #[error("job id {0} is taken by another job (different task, queue or args); use a new id")]
     IdConflict(JobId),
+    /// Another job holds its unique key.
+    #[error("unique key {key:?} is held by job {holder}; wait for that job or use another key")]
+    UniqueTaken { key: Arc<str>, holder: JobId },
     /// There is no room for another queue × task combination.
     #[error("the store has {max} lanes (queue × task), the most there can be; use fewer queues")]
     LanesFull { max: usize },
@@ -274,6 +280,8 @@ pub enum Command {
     Cancel { namespace: Name, id: JobId, reason: Arc<str> },
     /// Restart an ended job with `attempts` more attempts (0: as many as it had).
     Redrive { namespace: Name, id: JobId, attempts: u32 },
+    /// Change how urgent a job is that waits, or when it is due; `None` leaves it as it is.
+    Adjust { namespace: Name, id: JobId, priority: Option<i8>, run_at: Option<Timestamp> },
     /// Remove an ended job.
     Delete { namespace: Name, id: JobId },
     /// Let no job of a queue start.
@@ -292,6 +300,8 @@ pub enum Controlled {
     NotFound,
     /// It has no meaning for a job in this state.
     Refused { state: StateName },
+    /// Another job holds the unique key that this one would hold.
+    Taken { holder: JobId },
 }
 
 /// Which jobs to list.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{Extras, JobId, Json, Name, NewJob, StateName, Timestamp};
+use taskwright_core::{Extras, JobId, Json, Name, NewJob, OnConflict, StateName, Timestamp};
 use taskwright_store::*;
 
 fn naive() -> Arc<dyn Store> {
@@ -22,6 +22,7 @@ fn insert(number: u128) -> Insert {
         max_attempts: 20,
         timeout_ms: None,
         fingerprint: 1,
+        on_conflict: OnConflict::default(),
         extras: Extras::default(),
     };
     Insert { jobs: vec![job], partial: false }

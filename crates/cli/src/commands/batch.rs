@@ -124,6 +124,9 @@ fn tell(global: &Global, wording: &Wording, id: JobId, answer: &Controlled) -> R
             Controlled::NotFound => {
                 json!({"id": id.to_string(), "done": false, "reason": "not_found"})
             }
+            Controlled::Taken { holder } => json!({
+                "id": id.to_string(), "done": false, "reason": "taken", "holder": holder.to_string()
+            }),
             Controlled::Refused { state } => json!({
                 "id": id.to_string(), "done": false, "reason": "refused", "state": state.as_str()
             }),
@@ -138,6 +141,9 @@ fn tell(global: &Global, wording: &Wording, id: JobId, answer: &Controlled) -> R
         }
         Controlled::NotFound => {
             eprintln!("taskwright: cannot {verb} job {id}: there is no such job")
+        }
+        Controlled::Taken { holder } => {
+            eprintln!("taskwright: cannot {verb} job {id}: job {holder} holds its unique key");
         }
         Controlled::Refused { state } => {
             eprintln!("taskwright: cannot {verb} job {id}: it is {}", state.as_str());

@@ -91,10 +91,20 @@ fn print(global: &Global, enqueued: &Enqueued) -> Result<()> {
         Enqueued::Existing { id, state } if global.json => {
             show::print(json!({"id": id.to_string(), "state": state.as_str(), "existing": true}))?;
         }
+        Enqueued::Duplicate { id, state, replaced } if global.json => {
+            show::print(json!({
+                "id": id.to_string(), "state": state.as_str(), "duplicate": true, "replaced": replaced
+            }))?;
+        }
         Enqueued::New { id } => show::print(id)?,
         Enqueued::Existing { id, state } => {
             show::print(id)?;
             eprintln!("This job was enqueued before; it is {}.", state.as_str());
+        }
+        Enqueued::Duplicate { id, state, replaced } => {
+            show::print(id)?;
+            let changed = if *replaced { " It was given fields of this one." } else { "" };
+            eprintln!("Job {id} holds the unique key; it is {}.{changed}", state.as_str());
         }
         Enqueued::Refused(refusal) => anyhow::bail!("the job was refused: {refusal}"),
     }

@@ -18,6 +18,7 @@ admit         -         until     -         -         -         -         -     
 due           -         -         ready     -         -         -         -         -         -         -
 park          -         -         -         -         line      -         -         -         -         -
 promote       -         -         -         ready     -         -         -         -         -         -
+adjust        -         -         until     until     until     -         -         -         -         -
 unblock       until     -         -         -         -         -         -         -         -         -
 claim         -         -         -         -         running   -         -         -         -         -
 completed     stale     stale     stale     stale     stale     completed stale     stale     stale     stale
@@ -59,6 +60,7 @@ fn event(word: &str, token: Token) -> Event {
         "due" => Event::Due { rank: 1 },
         "park" => Event::Park { key: 9 },
         "promote" => Event::Promote { rank: 1 },
+        "adjust" => Event::Adjust { place: RETRY },
         "unblock" => Event::Unblock { place: RETRY },
         "claim" => Event::Claim { token },
         "completed" => Event::Completed { token },
@@ -149,7 +151,7 @@ fn every_cell_is_as_the_table_says() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 16 * 15, "sixteen events by fifteen states with their places and causes");
+    assert_eq!(seen, 17 * 15, "seventeen events by fifteen states with their places and causes");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What most jobs leave empty.
 
-use taskwright_core::{Extras, JobId, RetryPolicy};
+use taskwright_core::{Extras, JobId, RetryPolicy, Unique, Until};
 
 use super::vital::{at_base, from_base};
 use super::wire::{Reader, Tag, Writer};
@@ -19,6 +19,9 @@ const COST: Tag = Tag::unsigned(8);
 const PARENT: Tag = Tag::fixed_16(9);
 const ALIAS: Tag = Tag::text(10);
 const TRACE: Tag = Tag::text(11);
+/// Absent: until it has ended.
+const UNIQUE_UNTIL_CLAIMED: Tag = Tag::flag(12);
+const UNIQUE_FOR_MS: Tag = Tag::unsigned(13);
 
 /// Appends the fields, without the end of the record.
 pub fn put(writer: &mut Writer<'_>, extras: &Extras, base: Base) {
@@ -37,7 +40,14 @@ pub fn put(writer: &mut Writer<'_>, extras: &Extras, base: Base) {
     for key in &extras.limit_keys {
         writer.text(LIMIT_KEY, key);
     }
-    writer.text_if_any(UNIQUE_KEY, extras.unique_key.as_deref());
+    if let Some(unique) = &extras.unique {
+        writer.text(UNIQUE_KEY, &unique.key);
+        match unique.until {
+            Until::Finished => {}
+            Until::Claimed => writer.flag(UNIQUE_UNTIL_CLAIMED),
+            Until::Elapsed { ms } => writer.unsigned(UNIQUE_FOR_MS, ms),
+        }
+    }
     for label in &extras.requires {
         writer.text(REQUIRES, label);
     }
@@ -59,7 +69,14 @@ pub fn take(reader: &mut Reader<'_>, base: Base) -> Result<Extras, CodecError> {
             TAG => extras.tags.push(reader.text()?),
             GROUP => extras.group = Some(reader.text()?),
             LIMIT_KEY => extras.limit_keys.push(reader.text()?),
-            UNIQUE_KEY => extras.unique_key = Some(reader.text()?),
+            UNIQUE_KEY => {
+                extras.unique = Some(Unique { key: reader.text()?, until: Until::Finished });
+            }
+            UNIQUE_UNTIL_CLAIMED => until(reader, &mut extras, Until::Claimed)?,
+            UNIQUE_FOR_MS => {
+                let ms = reader.unsigned()?;
+                until(reader, &mut extras, Until::Elapsed { ms })?;
+            }
             REQUIRES => extras.requires.push(reader.text()?),
             COST => extras.cost = reader.unsigned()?,
             PARENT => extras.parents.push(JobId::from_u128(reader.fixed_16()?)),
@@ -69,6 +86,12 @@ pub fn take(reader: &mut Reader<'_>, base: Base) -> Result<Extras, CodecError> {
         }
     }
     Ok(extras)
+}
+
+/// The unique key that was just read is held so long.
+fn until(reader: &Reader<'_>, extras: &mut Extras, until: Until) -> Result<(), CodecError> {
+    extras.unique.as_mut().ok_or_else(|| reader.impossible())?.until = until;
+    Ok(())
 }
 
 const RETRY_RECORD: &str = "a retry policy";

@@ -39,6 +39,7 @@ impl Ledger {
             Command::Redrive { namespace, id, attempts } => {
                 self.redrive(&namespace, id, attempts, archive)
             }
+            Command::Adjust { .. } => Err(super::insert::not_yet("change waiting jobs")),
             Command::Delete { namespace, id } => self.delete(&namespace, id, archive),
             Command::Pause { namespace, queue } => Ok(self.set_paused(&namespace, &queue, true)),
             Command::Resume { namespace, queue } => Ok(self.set_paused(&namespace, &queue, false)),
@@ -197,6 +198,9 @@ fn describe(command: &Command) -> String {
         Command::Cancel { namespace, id, reason } => format!("cancel {namespace} {id}: {reason}"),
         Command::Redrive { namespace, id, attempts } => {
             format!("redrive {namespace} {id} attempts={attempts}")
+        }
+        Command::Adjust { namespace, id, priority, run_at } => {
+            format!("adjust {namespace} {id} priority={priority:?} run_at={run_at:?}")
         }
         Command::Delete { namespace, id } => format!("delete {namespace} {id}"),
         Command::Pause { namespace, queue } => format!("pause {namespace} {queue}"),

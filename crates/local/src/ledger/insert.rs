@@ -6,7 +6,7 @@ use std::sync::Arc;
 use taskwright_core::limits::ID_WINDOW;
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{JobId, Life, Name, NewJob, Place, StateName, Timestamp};
-use taskwright_store::{Insert, Inserted, Refusal, Result};
+use taskwright_store::{Error, ErrorKind, Insert, Inserted, Refusal, Result};
 
 use super::entry::Entry;
 use super::{Archive, Archived, Ledger};
@@ -15,6 +15,9 @@ use crate::change::{Change, Fixed, LaneNumber, Seq, Vital};
 impl Ledger {
     /// See `Store::insert`.
     pub fn insert(&mut self, insert: Insert, archive: &mut dyn Archive) -> Result<Vec<Inserted>> {
+        if insert.jobs.iter().any(|job| job.extras.unique.is_some()) {
+            return Err(not_yet("keep keys unique"));
+        }
         if insert.partial {
             return insert.jobs.into_iter().map(|job| self.insert_one(job, archive)).collect();
         }
@@ -141,6 +144,10 @@ impl Ledger {
             }
         }))
     }
+}
+
+pub(super) fn not_yet(what: &str) -> Error {
+    Error::new(ErrorKind::Invalid, format!("this store cannot {what} yet; use another one"))
 }
 
 /// What is known of an id.

@@ -376,7 +376,9 @@ impl History {
                 known.finish(StateName::Cancelled, None);
                 Ok(())
             }
-            Controlled::Done { .. } | Controlled::Refused { .. } => Ok(()),
+            Controlled::Done { .. } | Controlled::Refused { .. } | Controlled::Taken { .. } => {
+                Ok(())
+            }
             Controlled::NotFound => self.not_found(index),
         }
     }
@@ -393,6 +395,9 @@ impl History {
                 let ended = known.ended_as.filter(|_| !known.is_shaky);
                 ensure!(ended.is_none(), "job {index} ended as {ended:?} and is {state}");
                 Ok(())
+            }
+            Controlled::Taken { holder } => {
+                Err(format!("job {index} has no key that {holder} holds"))
             }
             Controlled::NotFound => self.not_found(index),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use taskwright_core::{
     AttemptRecord, Cause, Extras, JobError, JobId, Json, Life, Place, RetryPolicy, State,
-    Timestamp, Token, Verdict, WorkerId,
+    Timestamp, Token, Unique, Until, Verdict, WorkerId,
 };
 
 use super::Random;
@@ -154,12 +154,20 @@ impl Samples {
             tags: self.texts(),
             group: self.maybe_text(),
             limit_keys: self.texts(),
-            unique_key: self.maybe_text(),
+            unique: self.maybe_text().map(|key| Unique { key, until: self.until() }),
             requires: self.texts(),
             cost: self.usually(0),
             parents: self.list(|random| JobId::from_u128(u128::from(random.bits()))),
             alias: self.maybe_text(),
             trace: self.maybe_text(),
+        }
+    }
+
+    fn until(&mut self) -> Until {
+        match self.random.below(3) {
+            0 => Until::Claimed,
+            1 => Until::Finished,
+            _ => Until::Elapsed { ms: self.random.uneven() },
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use taskwright_core::{
-    Extras, JobError, JobId, Json, Name, NewJob, Timestamp, Token, Verdict, WorkerId,
+    Extras, JobError, JobId, Json, Name, NewJob, OnConflict, Timestamp, Token, Verdict, WorkerId,
 };
 use taskwright_store::{
     Claim, ClaimedJob, Clock, Command, Controlled, ErrorKind, Heartbeat, HeartbeatReply, Insert,
@@ -213,6 +213,7 @@ impl World {
             max_attempts: 1 + self.random.below(3) as u32,
             timeout_ms: None,
             fingerprint: index as u64,
+            on_conflict: OnConflict::default(),
             extras: Extras::default(),
         }
     }

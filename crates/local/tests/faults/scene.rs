@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{Extras, Job, JobId, Json, Name, NewJob, Timestamp, Token, WorkerId};
+use taskwright_core::{
+    Extras, Job, JobId, Json, Name, NewJob, OnConflict, Timestamp, Token, WorkerId,
+};
 use taskwright_local::{FileOptions, LocalStore};
 use taskwright_store::{
     Claim, ClaimedJob, Heartbeat, HeartbeatReply, Insert, Inserted, ManualClock, Outcome, Profile,
@@ -66,6 +68,7 @@ pub fn jobs(numbers: std::ops::Range<u128>, args_bytes: usize) -> Vec<NewJob> {
         max_attempts: 20,
         timeout_ms: None,
         fingerprint: number as u64,
+        on_conflict: OnConflict::default(),
         extras: Extras::default(),
     };
     numbers.map(job).collect()

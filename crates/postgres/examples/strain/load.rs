@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use taskwright_core::{Extras, JobId, Json, Name, NewJob, Timestamp, WorkerId};
+use taskwright_core::{Extras, JobId, Json, Name, NewJob, OnConflict, Timestamp, WorkerId};
 use taskwright_postgres::{PostgresOptions, PostgresStore};
 use taskwright_store::{
     Claim, ClaimedJob, Error, ErrorKind, Insert, Outcome, Profile, Report, Result, Store,
@@ -39,6 +39,7 @@ fn job(lane: u64, run_at: Option<Timestamp>) -> NewJob {
         max_attempts: 20,
         timeout_ms: None,
         fingerprint: number,
+        on_conflict: OnConflict::default(),
         extras: Extras::default(),
     }
 }

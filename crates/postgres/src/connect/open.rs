@@ -22,6 +22,9 @@ use super::url::Place;
 
 const BACKOFF_BASE: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// However long an outage has lasted, a call waits for no longer than this share of its time
+/// before it tries.
+const PATIENCE: u32 = 4;
 
 /// A silent network is noticed within 3 + 3 × 1 seconds where nothing is under way.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(3);
@@ -60,12 +63,14 @@ impl Opener {
         ears: &Ears,
     ) -> Result<Link, Error> {
         let mut last = None;
+        let patience = deadline.saturating_duration_since(Instant::now()) / PATIENCE;
         loop {
-            if self.not_before >= deadline {
+            let next = self.not_before.min(Instant::now() + patience);
+            if next >= deadline {
                 let waited = || shared.unreachable("it is not yet time for another attempt");
                 return Err(last.unwrap_or_else(waited));
             }
-            sleep_until(self.not_before.into()).await;
+            sleep_until(next.into()).await;
             match self.round(shared, deadline, ears).await {
                 Ok(link) => {
                     self.backoff.reset();

@@ -8,7 +8,7 @@ fn extras_come_back_as_they_were() {
         tags: vec!["ro\u{0}t".into(), "grün".into()],
         group: Some("g".into()),
         limit_keys: vec!["a".into()],
-        unique_key: Some("u".into()),
+        unique: Some(Unique { key: "u".into(), until: Until::Elapsed { ms: 5 } }),
         requires: vec!["gpu=24".into()],
         cost: 3,
         parents: vec![JobId::from_u128(7)],

@@ -57,6 +57,10 @@ impl Harness for PostgresHarness {
         self.opened().await
     }
 
+    fn lacks_unique(&self) -> bool {
+        true
+    }
+
     fn clock(&self) -> Arc<ManualClock> {
         Arc::clone(&self.clock)
     }

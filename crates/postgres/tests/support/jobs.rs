@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{Extras, JobId, Json, Name, NewJob, StateName, Token, WorkerId};
+use taskwright_core::{Extras, JobId, Json, Name, NewJob, OnConflict, StateName, Token, WorkerId};
 use taskwright_postgres::{PostgresOptions, PostgresStore};
 use taskwright_store::{
     Claim, ClaimedJob, Heartbeat, HeartbeatReply, Outcome, Profile, Report, Reported, Result,
@@ -47,6 +47,7 @@ pub fn job(id: JobId) -> NewJob {
         max_attempts: 10_000,
         timeout_ms: None,
         fingerprint: id.as_u128() as u64,
+        on_conflict: OnConflict::default(),
         extras: Extras::default(),
     }
 }

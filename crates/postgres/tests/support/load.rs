@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use taskwright_core::{Extras, JobId, Json, Name, NewJob, StateName, WorkerId};
+use taskwright_core::{Extras, JobId, Json, Name, NewJob, OnConflict, StateName, WorkerId};
 use taskwright_postgres::{PostgresOptions, PostgresStore};
 use taskwright_store::{
     Claim, ClaimedJob, Heartbeat, Insert, Inserted, Outcome, Profile, Report, Reported, Store,
@@ -142,6 +142,7 @@ fn job(number: u64) -> NewJob {
         max_attempts: 20,
         timeout_ms: None,
         fingerprint: number,
+        on_conflict: OnConflict::default(),
         extras: Extras::default(),
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use taskwright_core::limits::{BATCH_MAX, ID_WINDOW, LANES_MAX};
-use taskwright_core::{Extras, Json, Name, NewJob, RetryPolicy, StateName, Timestamp};
+use taskwright_core::{
+    Extras, Json, Name, NewJob, RetryPolicy, StateName, Timestamp, Unique, Until,
+};
 
 use super::Harness;
 use super::scene::*;
@@ -233,7 +235,7 @@ pub async fn all_fields_come_back(harness: &dyn Harness) {
         tags: vec!["red".into(), "größe".into()],
         group: Some("customer 7".into()),
         limit_keys: vec!["disk".into(), "net".into()],
-        unique_key: Some("only one".into()),
+        unique: Some(Unique { key: "only one".into(), until: Until::Elapsed { ms: 9 } }),
         requires: vec!["gpu=24".into()],
         cost: 3,
         parents: Vec::new(),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{Extras, JobError, JobId, Json, Name, NewJob, StateName, Timestamp, Token};
+use taskwright_core::{
+    Extras, JobError, JobId, Json, Name, NewJob, OnConflict, StateName, Timestamp, Token,
+};
 use taskwright_core::{WorkerId, limits};
 
 use super::Harness;
@@ -53,6 +55,7 @@ pub fn job(number: u128) -> NewJob {
         max_attempts: limits::ATTEMPTS_DEFAULT,
         timeout_ms: None,
         fingerprint: number as u64,
+        on_conflict: OnConflict::default(),
         extras: Extras::default(),
     }
 }

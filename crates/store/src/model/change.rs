@@ -18,11 +18,11 @@ use crate::request::*;
 
 impl State {
     pub fn insert(&mut self, insert: Insert) -> Vec<Inserted> {
-        let before = (self.records.len(), self.last_seq, self.unannounced.len());
+        let before = (self.records.clone(), self.last_seq, self.unannounced.len());
         let mut answers: Vec<_> = insert.jobs.into_iter().map(|job| self.insert_one(job)).collect();
         let refused = |answer: &Inserted| matches!(answer, Inserted::Refused(_));
         if !insert.partial && answers.iter().any(refused) {
-            self.records.truncate(before.0);
+            self.records = before.0;
             self.last_seq = before.1;
             self.unannounced.truncate(before.2);
             for answer in answers.iter_mut().filter(|answer| !refused(answer)) {
@@ -39,6 +39,9 @@ impl State {
             } else {
                 Inserted::Refused(Refusal::IdConflict(new.id))
             };
+        }
+        if let Some(holder) = self.holder(&new.namespace, &new.extras) {
+            return self.duplicate(holder, new);
         }
         if self.has_no_room_for_lane(&new.namespace, &new.queue, &new.task) {
             return Inserted::Refused(Refusal::LanesFull { max: LANES_MAX });
@@ -355,8 +358,12 @@ impl State {
             Command::Cancel { namespace, id, reason } => {
                 self.on_job(&namespace, id, |state, index| state.cancel(index, reason))
             }
-            Command::Redrive { namespace, id, attempts } => {
-                self.on_job(&namespace, id, |state, index| state.redrive(index, attempts))
+            Command::Redrive { namespace, id, attempts } => match self.find(&namespace, id) {
+                Some(index) => self.redrive_if_free(index, attempts),
+                None => Controlled::NotFound,
+            },
+            Command::Adjust { namespace, id, priority, run_at } => {
+                self.on_job(&namespace, id, |state, index| state.adjust(index, priority, run_at))
             }
             Command::Delete { namespace, id } => self.delete(&namespace, id),
         }
@@ -375,7 +382,7 @@ impl State {
         }
     }
 
-    fn redrive(&mut self, index: usize, attempts: u32) -> Result<StateName, Refused> {
+    pub fn redrive(&mut self, index: usize, attempts: u32) -> Result<StateName, Refused> {
         let Record { job, allowance, .. } = &self.records[index];
         let attempts = if attempts == 0 { *allowance } else { attempts };
         let place = self.place(self.now, job.priority);

@@ -1,5 +1,7 @@
 //! What another store takes over, and what comes from one: export and import.
 
+use std::sync::Arc;
+
 use taskwright_core::limits::{BATCH_MAX, LANES_MAX};
 use taskwright_core::{Job, Name};
 
@@ -48,8 +50,15 @@ impl State {
         if !has_ended && self.has_no_room_for_lane(namespace, queue, task) {
             return Imported::Refused(Refusal::LanesFull { max: LANES_MAX });
         }
-        self.last_seq += 1;
         let Record { job, fingerprint, allowance } = record.arriving(self.now);
+        if let Some(unique) = &job.extras.unique
+            && unique.is_held(&job.life, job.created_at, self.now)
+            && let Some(holder) = self.holder(&job.namespace, &job.extras)
+        {
+            let (key, holder) = (Arc::clone(&unique.key), self.records[holder].job.id);
+            return Imported::Refused(Refusal::UniqueTaken { key, holder });
+        }
+        self.last_seq += 1;
         let job = Job { seq: self.last_seq, ..job };
         self.unannounced.push(event_of(&job));
         self.records.push(state::Record { job, fingerprint, allowance, claim_seq: 0 });

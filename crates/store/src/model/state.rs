@@ -40,6 +40,7 @@ pub struct State {
 }
 
 /// One job, and what a store knows of it but does not show.
+#[derive(Clone)]
 pub struct Record {
     pub job: Job,
     pub fingerprint: u64,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{Extras, JobError, Json, NewJob, WorkerId};
+use taskwright_core::{Extras, JobError, Json, NewJob, OnConflict, WorkerId};
 use taskwright_engine::ids::IdSource;
 use taskwright_store::{
     Claim, ClaimedJob, Clock, Command, FaultRates, FaultStore, Filter, Insert, ManualClock,
@@ -33,6 +33,7 @@ fn job(number: u64) -> NewJob {
         max_attempts: 3,
         timeout_ms: None,
         fingerprint: number,
+        on_conflict: OnConflict::default(),
         extras: Extras::default(),
     }
 }

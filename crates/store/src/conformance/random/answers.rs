@@ -53,7 +53,10 @@ impl Translation {
     }
 
     pub fn inserted(&self, mut answer: Inserted) -> Inserted {
-        if let Inserted::New { seq } | Inserted::Existing { seq, .. } = &mut answer {
+        if let Inserted::New { seq }
+        | Inserted::Existing { seq, .. }
+        | Inserted::Duplicate { seq, .. } = &mut answer
+        {
             *seq = self.number(*seq);
         }
         answer
@@ -124,6 +127,19 @@ pub fn inserted_again(expected: Inserted) -> Inserted {
         Inserted::New { seq } => {
             Inserted::Existing { seq, state: taskwright_core::StateName::Available }
         }
+        other => without_state(other),
+    }
+}
+
+/// A repetition may find the holder of a key in the state in which the first call left it.
+pub fn without_state(answer: Inserted) -> Inserted {
+    match answer {
+        Inserted::Duplicate { id, seq, .. } => Inserted::Duplicate {
+            id,
+            seq,
+            state: taskwright_core::StateName::Available,
+            replaced: false,
+        },
         other => other,
     }
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use taskwright_core::{Extras, JobError, JobId, Json, Name, NewJob, WorkerId};
+use taskwright_core::{
+    Extras, JobError, JobId, Json, Name, NewJob, OnConflict, Replace, Unique, Until, WorkerId,
+};
 
-use super::ops::OutcomePick;
+use super::ops::{OutcomePick, UniquePick};
 use crate::request::{Outcome, Retry};
 
 pub fn namespace(elsewhere: bool) -> Name {
@@ -44,8 +46,36 @@ pub fn plain(number: usize) -> NewJob {
         max_attempts: 20,
         timeout_ms: None,
         fingerprint: number as u64 * 2,
+        on_conflict: OnConflict::default(),
         extras: Extras::default(),
     }
+}
+
+/// The unique key that was picked, and what happens where another job holds it.
+pub fn unique_of(pick: &UniquePick) -> (Unique, OnConflict) {
+    let until = match pick.until {
+        0 => Until::Claimed,
+        1 | 2 => Until::Finished,
+        ms => Until::Elapsed { ms: ms * 1_000 },
+    };
+    let replace = Replace { scheduled_only: pick.scheduled_only, ..Replace::throttle() };
+    let on_conflict = match pick.on_conflict {
+        0 => OnConflict::Keep,
+        1 => OnConflict::Refuse,
+        2 => OnConflict::Replace(Replace { at_most_ms: Some(40_000), run_at: true, ..replace }),
+        3 => OnConflict::Replace(replace),
+        _ => OnConflict::Replace(Replace {
+            priority: true,
+            run_at: true,
+            max_attempts: true,
+            timeout: true,
+            tags: true,
+            // Else a repeated call could change what the first one could not.
+            scheduled_only: false,
+            ..replace
+        }),
+    };
+    (Unique { key: format!("key {}", pick.key).into(), until }, on_conflict)
 }
 
 pub fn outcome_of(pick: &OutcomePick) -> Outcome {

@@ -75,6 +75,16 @@ pub struct JobShape {
     pub retry: usize,
     pub expires_in: Option<u64>,
     pub tagged: bool,
+    pub unique: Option<UniquePick>,
+}
+
+#[derive(Copy, Clone, Debug)]
+pub struct UniquePick {
+    pub key: usize,
+    /// 0: claimed, 1 and 2: finished, else so many seconds.
+    pub until: u64,
+    pub on_conflict: usize,
+    pub scheduled_only: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -121,6 +131,7 @@ pub struct Beat {
 pub enum CommandPick {
     Cancel(Index),
     Redrive(Index, u32),
+    Adjust(Index, Option<i8>, Option<i64>),
     Delete(Index),
     Pause(usize),
     Resume(usize),
@@ -202,20 +213,35 @@ fn shape() -> impl Strategy<Value = JobShape> {
     );
     let rest =
         (prop_oneof![4 => Just(0_i8), 1 => -10_i8..=10], 1_u32..4, 0..RETRIES, any::<bool>());
-    (lane, times, rest).prop_map(|(lane, times, (priority, max_attempts, retry, tagged))| {
-        JobShape {
-            elsewhere: lane.0,
-            queue: lane.1,
-            task: lane.2,
-            priority,
-            run_in: times.0,
-            max_attempts,
-            timeout: times.1,
-            retry,
-            expires_in: times.2,
-            tagged,
-        }
-    })
+    (lane, times, rest, prop::option::weighted(0.3, unique())).prop_map(
+        |(lane, times, rest, unique)| {
+            let (priority, max_attempts, retry, tagged) = rest;
+            JobShape {
+                elsewhere: lane.0,
+                queue: lane.1,
+                task: lane.2,
+                priority,
+                run_in: times.0,
+                max_attempts,
+                timeout: times.1,
+                retry,
+                expires_in: times.2,
+                tagged,
+                unique,
+            }
+        },
+    )
+}
+
+fn unique() -> impl Strategy<Value = UniquePick> {
+    (0_usize..3, 0_u64..90, 0_usize..5, any::<bool>()).prop_map(
+        |(key, until, on_conflict, scheduled_only)| UniquePick {
+            key,
+            until: if until < 60 { until % 3 } else { until },
+            on_conflict,
+            scheduled_only,
+        },
+    )
 }
 
 fn claim() -> impl Strategy<Value = Op> {
@@ -273,6 +299,8 @@ fn command() -> impl Strategy<Value = CommandPick> {
     prop_oneof![
         4 => any::<Index>().prop_map(CommandPick::Cancel),
         3 => (any::<Index>(), 0_u32..4).prop_map(|(job, n)| CommandPick::Redrive(job, n)),
+        3 => (any::<Index>(), prop::option::of(-10_i8..=10), prop::option::of(-50_i64..200))
+            .prop_map(|(job, priority, run_in)| CommandPick::Adjust(job, priority, run_in)),
         2 => any::<Index>().prop_map(CommandPick::Delete),
         1 => (0..QUEUES).prop_map(CommandPick::Pause),
         2 => (0..QUEUES).prop_map(CommandPick::Resume),

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{Extras, JobId, Name, NewJob, RetryPolicy, StateName, Token};
+use taskwright_core::{Extras, JobId, Name, NewJob, RetryPolicy, StateName, Timestamp, Token};
 
 use super::answers::*;
 use super::make::*;
@@ -166,8 +166,12 @@ impl<'h> World<'h> {
             if let (Inserted::New { seq }, Some(number)) = (&expected, number) {
                 self.translation.admit(*seq, number)?;
             }
-            let expected = if repeated { inserted_again(expected) } else { expected };
-            same("insert", expected, self.translation.inserted(answer))?;
+            let answer = self.translation.inserted(answer);
+            let (expected, answer) = match repeated {
+                true => (inserted_again(expected), without_state(answer)),
+                false => (expected, answer),
+            };
+            same("insert", expected, answer)?;
         }
         Ok(())
     }
@@ -190,14 +194,14 @@ impl<'h> World<'h> {
             Some(RetryPolicy::Fixed { delay_ms: 5_000 }),
             Some(RetryPolicy::List { delays_ms: vec![100, 30_000] }),
         ];
-        let run_at = shape.run_in.map(|ahead| match ahead {
-            0.. => now.plus(seconds(ahead.unsigned_abs())),
-            _ => now.minus(seconds(ahead.unsigned_abs())),
-        });
+        let run_at = shape.run_in.map(|ahead| shifted(now, ahead));
+        let unique = shape.unique.filter(|_| !self.harness.lacks_unique());
+        let (unique, on_conflict) = unique.as_ref().map(unique_of).unzip();
         let extras = Extras {
             retry: retry[shape.retry % RETRIES].clone(),
             expires_at: shape.expires_in.map(|ahead| now.plus(seconds(ahead))),
             tags: if shape.tagged { vec!["tagged".into()] } else { Vec::new() },
+            unique,
             ..Extras::default()
         };
         self.remembered(NewJob {
@@ -209,6 +213,7 @@ impl<'h> World<'h> {
             max_attempts: shape.max_attempts,
             timeout_ms: shape.timeout.map(|seconds| seconds * 1_000),
             extras,
+            on_conflict: on_conflict.unwrap_or_default(),
             ..plain(self.jobs.len())
         })
     }
@@ -393,6 +398,11 @@ impl<'h> World<'h> {
             }),
             CommandPick::Redrive(which, attempts) => job(which)
                 .map(|(namespace, id)| Command::Redrive { namespace, id, attempts: *attempts }),
+            CommandPick::Adjust(..) if self.harness.lacks_unique() => None,
+            CommandPick::Adjust(which, priority, run_in) => job(which).map(|(namespace, id)| {
+                let run_at = run_in.map(|ahead| shifted(self.clock.now(), ahead));
+                Command::Adjust { namespace, id, priority: *priority, run_at }
+            }),
             CommandPick::Delete(which) => {
                 job(which).map(|(namespace, id)| Command::Delete { namespace, id })
             }
@@ -429,6 +439,11 @@ impl<'h> World<'h> {
         self.compare_peeks(&namespace, &queue(pick.queue.unwrap_or(0)), pick.limit).await?;
         self.compare_workers(&namespace).await
     }
+}
+
+fn shifted(now: Timestamp, seconds: i64) -> Timestamp {
+    let by = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { now.minus(by) } else { now.plus(by) }
 }
 
 fn ids_of(claimed: &[ClaimedJob]) -> Vec<JobId> {
