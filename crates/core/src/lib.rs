@@ -4,6 +4,7 @@
 //! and returns what follows. Stores keep these types, the engine applies these rules, and no other
 //! crate decides a state (`lifecycle` does) or a maximum (`limits` does).
 
+pub mod admission;
 pub mod duration;
 pub mod id;
 pub mod job;
@@ -17,6 +18,7 @@ pub mod schedule;
 pub mod time;
 pub mod unique;
 
+pub use admission::{LineKey, Policies, Policy, Rate, Subject, Usage};
 pub use duration::{format_duration, parse_duration};
 pub use id::{JobId, Token, WorkerId};
 pub use job::{AttemptRecord, Extras, Job, JobError, NewJob};

@@ -18,6 +18,12 @@ pub const NAME_BYTES_MAX: usize = 128;
 pub const KEY_BYTES_MAX: usize = 256;
 /// Most limit keys of a job.
 pub const LIMIT_KEYS_MAX: usize = 4;
+/// Most policies of a namespace.
+pub const POLICIES_MAX: usize = 10_000;
+/// Most jobs without room that one claim looks at, beside those that it gives.
+pub const CLAIM_LOOKS_MAX: usize = 256;
+/// Most jobs that one call brings from lines into the claimable index, if it is no sweep.
+pub const PROMOTIONS_MAX: usize = 256;
 /// Most tags of a job.
 pub const TAGS_MAX: usize = 8;
 /// Longest tag, in bytes.

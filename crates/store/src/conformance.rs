@@ -8,9 +8,11 @@ mod control;
 mod heartbeat;
 mod insert;
 mod lease;
+mod lines;
 mod look;
 mod moving;
 mod order;
+mod policies;
 pub mod random;
 mod report;
 mod restart;
@@ -33,9 +35,11 @@ pub use control::*;
 pub use heartbeat::*;
 pub use insert::*;
 pub use lease::*;
+pub use lines::*;
 pub use look::*;
 pub use moving::*;
 pub use order::*;
+pub use policies::*;
 pub use report::*;
 pub use restart::*;
 pub use retention::*;
@@ -53,6 +57,11 @@ pub trait Harness: Send + Sync {
 
     /// Whether the store cannot keep keys unique or change waiting jobs yet.
     fn lacks_unique(&self) -> bool {
+        false
+    }
+
+    /// Whether the store cannot limit what may start yet.
+    fn lacks_limits(&self) -> bool {
         false
     }
 
@@ -209,6 +218,24 @@ macro_rules! conformance {
                 unique_keys_survive_a_restart
                 an_import_needs_its_key
                 a_waiting_job_is_adjusted
+                // policies
+                policies_are_kept
+                s11_policies_are_limited
+                a1_a_queue_runs_so_many_at_once
+                a1_a_task_runs_so_many_at_once
+                a_waiting_claim_is_fed_by_room
+                a3_a_queue_starts_so_many_in_a_time
+                // lines
+                a2_jobs_without_room_stand_in_line
+                each_key_of_a_pattern_is_limited_for_itself
+                a_job_needs_room_at_all_its_keys
+                lines_are_served_in_order
+                a3_a_key_with_a_rate_waits_for_its_time
+                a4_ready_is_a_candidate
+                a_line_is_served_lane_by_lane
+                jobs_in_line_are_jobs_like_others
+                a1_a_lost_worker_gives_its_room_back
+                a4_a_claim_looks_no_further_than_it_may
                 // moving
                 an_export_pages_through_everything
                 s11_pages_are_bounded_in_bytes

@@ -1,7 +1,7 @@
 //! The contract of a store.
 
 use async_trait::async_trait;
-use taskwright_core::{JobId, Name, Timestamp};
+use taskwright_core::{JobId, Name, Policy, Subject, Timestamp};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Events, Nudges};
@@ -48,7 +48,15 @@ pub trait Store: Send + Sync + 'static {
     /// worker serves; ties go by `seq`. The rank is `rank::fifo` of the instant the job is due at,
     /// its priority and `AGING_DEFAULT`. Jobs of paused queues stay; so do jobs at or after their
     /// `expires_at`, first attempts or retries, until a sweep ends them (a redriven job no longer
-    /// expires). Only an insert, a report, a sweep or a command makes a job ready: never a claim.
+    /// expires). Only an insert, a report, a heartbeat, a sweep or a command makes a job ready, or a claim
+    /// that moves another one out of its way.
+    ///
+    /// **A1** No policy is exceeded: at most as many attempts run (live leases, over all workers and
+    /// nodes) and as many start in a time as the policies of its queue, its task and its
+    /// `LineKey`s allow. Jobs of a queue or task without room stay where they are. A job one of
+    /// whose keys has no room leaves the claimable index for the line of the first such key
+    /// (**A4**); of these a claim looks at no more than `CLAIM_LOOKS_MAX`. The token of a rate is
+    /// taken by the claim and not returned.
     ///
     /// **L5** Durable before args are handed out. **S3** A claimed job is in no other live claim.
     /// **L7** A worker is given a suspect only while it holds none, so at most one by a claim; jobs
@@ -101,8 +109,16 @@ pub trait Store: Send + Sync + 'static {
     /// most about `limit` jobs a call; `more` says that it stopped there. Any node may call it at
     /// any time. A worker without a lease and without running jobs is forgotten.
     ///
+    /// **A2** A job that is due and has a key (`LineKey`) with a policy stands in the line of the first
+    /// such key, and is ready only while, in its lane, fewer jobs with the key are ready than the
+    /// key has room for. So at rest no key with room has a line. Lines are served by rank, then
+    /// `seq`, at the end of every call, for the keys of the jobs and policies that it changed, in
+    /// the order of `LineKey::number`; those whose room grew by time alone, by a sweep, after due
+    /// times. At most `PROMOTIONS_MAX` jobs a call (a sweep: its limit); the next calls go on.
+    ///
     /// `now` is the store's time of the call, and `next_due` the earliest instant at which a job that
-    /// then waits comes due, so that a sweep at that instant makes it ready on time. It lies after
+    /// then waits comes due or the room of a key with a line, or of a queue or task that holds back
+    /// ready jobs, grows by time alone, so that a sweep at that instant makes it ready on time. It lies after
     /// `now`, unless the sweep stopped at its limit. Jobs that begin to wait during or after the call
     /// may be missing.
     ///
@@ -120,6 +136,9 @@ pub trait Store: Send + Sync + 'static {
     ///   Where another job holds the unique key that it would hold again, it answers `Taken`.
     /// - `Adjust` changes jobs that are available: `run_at` (no earlier than now) and priority are as
     ///   asked, also for later attempts, and the place follows from them.
+    /// - `SetPolicy` takes the place of the policy of just this subject. Of a group or key the policy
+    ///   of its own name counts, else the longest pattern. With `POLICIES_MAX` policies in the
+    ///   namespace another one answers `PoliciesFull`.
     /// - `Delete` removes ended jobs only.
     /// - `Pause` and `Resume` may be repeated, and name queues that have no jobs yet.
     async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>>;
@@ -138,6 +157,9 @@ pub trait Store: Send + Sync + 'static {
     /// The queues of a namespace with their counts, by name. Kept as counters, never scanned. A queue
     /// without jobs that is not paused may be left out.
     async fn counts(&self, namespace: &Name) -> Result<Vec<QueueCounts>>;
+
+    /// The policies of a namespace, by subject.
+    async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>>;
 
     /// The workers that the store knows, by id.
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>>;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use taskwright_core::{JobId, Name, Timestamp};
+use taskwright_core::{JobId, Name, Policy, Subject, Timestamp};
 
 use crate::contract::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -170,6 +170,10 @@ impl Store for FaultStore {
 
     async fn counts(&self, namespace: &Name) -> Result<Vec<QueueCounts>> {
         self.through("the counts", self.inner.counts(namespace)).await
+    }
+
+    async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {
+        self.through("the policies", self.inner.policies(namespace)).await
     }
 
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {

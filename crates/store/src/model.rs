@@ -5,6 +5,7 @@
 //! Tests compare real stores with it.
 
 mod change;
+mod limits;
 mod look;
 mod moving;
 mod state;
@@ -14,8 +15,8 @@ mod unique;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use taskwright_core::limits::WAIT_MAX;
-use taskwright_core::{JobId, Name};
+use taskwright_core::limits::{PROMOTIONS_MAX, WAIT_MAX};
+use taskwright_core::{JobId, Name, Policy, Subject};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -76,6 +77,7 @@ impl NaiveStore {
         }
         state.observe(self.clock.now());
         let answer = act(&mut state);
+        state.settle(PROMOTIONS_MAX);
         state.announce();
         drop(state);
         self.stirred.notify_waiters();
@@ -140,6 +142,10 @@ impl Store for NaiveStore {
 
     async fn counts(&self, namespace: &Name) -> Result<Vec<QueueCounts>> {
         self.call(|state| state.counts(namespace))
+    }
+
+    async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {
+        self.call(|state| state.policies_of(namespace))
     }
 
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {

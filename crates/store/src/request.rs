@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    Extras, Job, JobError, JobId, Json, Name, NewJob, StateName, Timestamp, Token, Verdict,
-    WorkerId,
+    Extras, Job, JobError, JobId, Json, Name, NewJob, Policy, StateName, Subject, Timestamp, Token,
+    Verdict, WorkerId,
 };
 
 /// Jobs to write.
@@ -262,6 +262,8 @@ pub struct Swept {
     pub timed_out: usize,
     /// Jobs that had not started in time.
     pub expired: usize,
+    /// Jobs that left a line because its key had room.
+    pub promoted: usize,
     /// Finished jobs deleted.
     pub pruned: usize,
     /// Whether there was more to do.
@@ -284,6 +286,8 @@ pub enum Command {
     Adjust { namespace: Name, id: JobId, priority: Option<i8>, run_at: Option<Timestamp> },
     /// Remove an ended job.
     Delete { namespace: Name, id: JobId },
+    /// Set what may start of a queue, task, group or key; without a policy nothing limits it.
+    SetPolicy { namespace: Name, subject: Subject, policy: Option<Policy> },
     /// Let no job of a queue start.
     Pause { namespace: Name, queue: Name },
     /// Let jobs of a queue start again.
@@ -302,6 +306,8 @@ pub enum Controlled {
     Refused { state: StateName },
     /// Another job holds the unique key that this one would hold.
     Taken { holder: JobId },
+    /// There are as many policies as there can be.
+    PoliciesFull { max: usize },
 }
 
 /// Which jobs to list.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use taskwright_core::lifecycle::State;
-use taskwright_core::{JobId, Name, StateName, Timestamp};
+use taskwright_core::{JobId, Name, Policy, StateName, Subject, Timestamp};
 use taskwright_store::conformance::{Harness, random};
 use taskwright_store::*;
 
@@ -169,6 +169,10 @@ impl Store for BuggyStore {
             }
         }
         Ok(counts)
+    }
+
+    async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {
+        self.inner.policies(namespace).await
     }
 
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {

@@ -258,6 +258,7 @@ impl<'h> Scene<'h> {
             total.lapsed += swept.lapsed;
             total.timed_out += swept.timed_out;
             total.expired += swept.expired;
+            total.promoted += swept.promoted;
             total.pruned += swept.pruned;
             if !swept.more {
                 return total;

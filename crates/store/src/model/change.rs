@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::lifecycle::{self, Event as E};
-use taskwright_core::limits::{ID_WINDOW, LANES_MAX};
+use taskwright_core::limits::{CLAIM_LOOKS_MAX, ID_WINDOW, LANES_MAX, PROMOTIONS_MAX};
 use taskwright_core::{
     Job, JobError, JobId, Json, Life, Name, NewJob, Place, Refused, StateName, Token, WorkerId,
     retry,
@@ -18,13 +18,15 @@ use crate::request::*;
 
 impl State {
     pub fn insert(&mut self, insert: Insert) -> Vec<Inserted> {
-        let before = (self.records.clone(), self.last_seq, self.unannounced.len());
+        let touched = self.touched.clone();
+        let before = (self.records.clone(), self.last_seq, self.unannounced.len(), touched);
         let mut answers: Vec<_> = insert.jobs.into_iter().map(|job| self.insert_one(job)).collect();
         let refused = |answer: &Inserted| matches!(answer, Inserted::Refused(_));
         if !insert.partial && answers.iter().any(refused) {
             self.records = before.0;
             self.last_seq = before.1;
             self.unannounced.truncate(before.2);
+            self.touched = before.3;
             for answer in answers.iter_mut().filter(|answer| !refused(answer)) {
                 *answer = Inserted::Skipped;
             }
@@ -49,8 +51,19 @@ impl State {
         self.last_seq += 1;
         let record = self.admitted(new);
         self.unannounced.push(event_of(&record.job));
-        self.records.push(record);
+        self.enter(record);
         Inserted::New { seq: self.last_seq }
+    }
+
+    /// A job is here that was not.
+    pub fn enter(&mut self, record: Record) {
+        self.records.push(record);
+        let index = self.records.len() - 1;
+        self.touch(index);
+        let state = self.records[index].job.life.state;
+        if matches!(state, lifecycle::State::Available(Place::Ready(_))) {
+            self.line_up(index);
+        }
     }
 
     /// The number, digest and state of a job whose id is known.
@@ -120,11 +133,10 @@ impl State {
             );
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let chosen = self.chosen(claim);
-        if chosen.is_empty() && claim.max > 0 {
+        let given = self.given(claim);
+        if given.is_empty() && claim.max > 0 {
             return Ok(None);
         }
-        let given: Vec<_> = chosen.into_iter().filter_map(|i| self.give(i, claim)).collect();
         if !given.is_empty() {
             let worker = self.greet(&claim.namespace, claim.worker);
             worker.last_claim = claim.seq;
@@ -141,29 +153,45 @@ impl State {
         given.iter().filter_map(running).collect()
     }
 
-    /// The ready jobs that the worker may take now, in order.
-    fn chosen(&self, claim: &Claim) -> Vec<usize> {
+    /// Gives jobs one after another, smallest rank first, and puts aside those whose keys have no
+    /// room; then those that this made ready.
+    fn given(&mut self, claim: &Claim) -> Vec<ClaimedJob> {
+        let mut given = Vec::new();
+        let mut looks = CLAIM_LOOKS_MAX;
+        loop {
+            while given.len() < claim.max
+                && let Some(index) = self.next_for(claim)
+            {
+                match self.key_without_room(&self.records[index].job) {
+                    None => given.extend(self.give(index, claim)),
+                    Some(_) if looks == 0 => break,
+                    Some(key) => {
+                        looks -= 1;
+                        self.park(index, key);
+                    }
+                }
+            }
+            if self.settle(PROMOTIONS_MAX) == 0 || given.len() == claim.max || looks == 0 {
+                return given;
+            }
+        }
+    }
+
+    /// The next ready job that the worker may take now.
+    fn next_for(&self, claim: &Claim) -> Option<usize> {
         let serves = |job: &Job| {
             claim.profile.queues.contains(&job.queue)
                 && claim.profile.tasks.as_ref().is_none_or(|tasks| tasks.contains(&job.task))
                 && !self.is_paused(&claim.namespace, &job.queue)
         };
-        let mut holds_suspect = self
+        let holds_suspect = self
             .running_of(&claim.namespace, claim.worker)
             .any(|index| self.records[index].job.life.is_suspect());
-        let mut chosen = Vec::new();
-        for index in self.claimable(&claim.namespace) {
+        self.claimable(&claim.namespace).into_iter().find(|&index| {
             let job = &self.records[index].job;
-            if chosen.len() == claim.max {
-                break;
-            }
-            if !serves(job) || (job.life.is_suspect() && holds_suspect) {
-                continue;
-            }
-            holds_suspect |= job.life.is_suspect();
-            chosen.push(index);
-        }
-        chosen
+            let is_free = !(job.life.is_suspect() && holds_suspect);
+            serves(job) && is_free && self.lane_has_room(job)
+        })
     }
 
     /// Jobs that could start now, smallest rank first, ties by `seq`.
@@ -197,6 +225,7 @@ impl State {
         let Job { id, seq, life, run_at, .. } = self.records[index].job;
         let nonce = retry::seed(id, life.attempt).wrapping_add(seq);
         let token = life.next_token(self.epoch, nonce);
+        self.take_tokens(index);
         self.change(index, &E::Claim { token }, run_at, None).ok()?;
         let record = &mut self.records[index];
         record.claim_seq = claim.seq;
@@ -364,6 +393,9 @@ impl State {
             },
             Command::Adjust { namespace, id, priority, run_at } => {
                 self.on_job(&namespace, id, |state, index| state.adjust(index, priority, run_at))
+            }
+            Command::SetPolicy { namespace, subject, policy } => {
+                self.set_policy(&namespace, subject, policy)
             }
             Command::Delete { namespace, id } => self.delete(&namespace, id),
         }

@@ -61,7 +61,7 @@ impl State {
         self.last_seq += 1;
         let job = Job { seq: self.last_seq, ..job };
         self.unannounced.push(event_of(&job));
-        self.records.push(state::Record { job, fingerprint, allowance, claim_seq: 0 });
+        self.enter(state::Record { job, fingerprint, allowance, claim_seq: 0 });
         Imported::New { seq: self.last_seq }
     }
 }

@@ -1,13 +1,14 @@
 //! What the naive model knows, and how one job changes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::LEASE;
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{
-    AttemptRecord, Job, JobError, JobId, Life, Name, Place, Refused, StateName, Timestamp, Verdict,
-    WorkerId, lifecycle,
+    AttemptRecord, Job, JobError, JobId, Life, Name, Place, Policies, Rank, Refused, StateName,
+    Subject, Timestamp, Verdict, WorkerId, lifecycle,
 };
 
 use crate::events::{Event, Nudge, Publisher};
@@ -30,6 +31,14 @@ pub struct State {
     pub records: Vec<Record>,
     pub departed: Vec<Departed>,
     pub workers: Vec<Worker>,
+    /// By namespace.
+    pub policies: BTreeMap<Name, Policies>,
+    /// When the next start of a key is due by its rate, by the number of its line.
+    pub arrivals: BTreeMap<u64, Timestamp>,
+    /// The same of queues and tasks.
+    pub lane_arrivals: BTreeMap<(Name, Subject), Timestamp>,
+    /// Keys whose lines are to be served.
+    pub touched: BTreeSet<u64>,
     /// Paused queues, by namespace and name.
     pub paused: Vec<(Name, Name)>,
     pub audit: Vec<Audited>,
@@ -98,6 +107,10 @@ impl State {
             records: Vec::new(),
             departed: Vec::new(),
             workers: Vec::new(),
+            policies: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+            lane_arrivals: BTreeMap::new(),
+            touched: BTreeSet::new(),
             paused: Vec::new(),
             audit: Vec::new(),
             publisher: Some(Publisher::default()),
@@ -191,6 +204,10 @@ impl State {
         if after.state.name() != before.state.name() {
             self.unannounced.push(event_of(&self.records[index].job));
         }
+        self.touch(index);
+        if matches!(after.state, lifecycle::State::Available(Place::Ready(_))) {
+            self.line_up(index);
+        }
         Ok(after.state.name())
     }
 
@@ -201,6 +218,11 @@ impl State {
         } else {
             Place::Ready(rank::fifo(due_at, priority, AGING_DEFAULT))
         }
+    }
+
+    /// The rank of a job that is due.
+    pub fn rank_of(&self, job: &Job) -> Rank {
+        rank::fifo(job.run_at, job.priority, AGING_DEFAULT)
     }
 
     /// When and where a job runs again whose attempt just failed, by its retry policy.

@@ -24,6 +24,10 @@ impl State {
             self.spend(&mut left, &mut swept.more, Self::overdue, Self::sweep_overdue);
         swept.expired = self.spend(&mut left, &mut swept.more, Self::expired, Self::sweep_expired);
         swept.due = self.spend(&mut left, &mut swept.more, Self::due, Self::sweep_due);
+        self.touch_all_lines();
+        swept.promoted = self.settle(left);
+        left -= swept.promoted;
+        swept.more |= !self.touched.is_empty();
         swept.pruned = self.spend(&mut left, &mut swept.more, Self::prunable, Self::remove);
         let now = self.now;
         self.departed.retain(|d| now < d.finished_at.plus(ID_WINDOW));
@@ -37,7 +41,7 @@ impl State {
             lifecycle::State::Available(Place::Until(at)) => Some(at),
             _ => None,
         };
-        self.records.iter().filter_map(until).min()
+        self.records.iter().filter_map(until).chain(self.next_room_at()).min()
     }
 
     /// Does `act` to one `next` job after another until there is none, or nothing left to spend.

@@ -49,6 +49,7 @@ impl World<'_> {
                 self.compare_peeks(&namespace, &queue(number), usize::MAX >> 1).await?;
             }
             self.compare_workers(&namespace).await?;
+            self.compare_policies(&namespace).await?;
         }
         self.compare_exports().await
     }
@@ -74,6 +75,12 @@ impl World<'_> {
                 return Ok(());
             }
         }
+    }
+
+    async fn compare_policies(&self, namespace: &Name) -> Checked {
+        let model = self.model.policies(namespace).await.map_err(|error| error.to_string())?;
+        let store = self.store.policies(namespace).await;
+        same("policies", model, store.map_err(|error| format!("policies: {error}"))?)
     }
 
     async fn compare_jobs(&self, namespace: &Name) -> Checked {

@@ -1,12 +1,14 @@
 //! What is asked of the stores, made from what was picked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    Extras, JobError, JobId, Json, Name, NewJob, OnConflict, Replace, Unique, Until, WorkerId,
+    Extras, JobError, JobId, Json, Name, NewJob, OnConflict, Policy, Rate, Replace, Subject,
+    Unique, Until, WorkerId,
 };
 
-use super::ops::{OutcomePick, UniquePick};
+use super::ops::{KEYS, OutcomePick, PolicyPick, UniquePick};
 use crate::request::{Outcome, Retry};
 
 pub fn namespace(elsewhere: bool) -> Name {
@@ -76,6 +78,32 @@ pub fn unique_of(pick: &UniquePick) -> (Unique, OnConflict) {
         }),
     };
     (Unique { key: format!("key {}", pick.key).into(), until }, on_conflict)
+}
+
+pub fn group(number: usize) -> Arc<str> {
+    format!("group {number}").into()
+}
+
+pub fn limit_keys(bits: u8) -> Vec<Arc<str>> {
+    let is_set = |number: &usize| bits >> number & 1 == 1;
+    (0..KEYS).filter(is_set).map(|number| format!("limit {number}").into()).collect()
+}
+
+/// What a policy can be set for: names, and patterns that say less of them.
+pub fn subject_of(number: usize) -> Subject {
+    match number {
+        0 => Subject::Queue(queue(0)),
+        1 => Subject::Task(task(0)),
+        2 => Subject::Group { queue: queue(1), group: group(0) },
+        3 => Subject::Group { queue: queue(0), group: "*".into() },
+        4 => Subject::Key("limit *".into()),
+        number => Subject::Key(format!("limit {}", number - 5).into()),
+    }
+}
+
+pub fn policy_of(pick: &PolicyPick) -> Policy {
+    let rate = |(count, seconds, burst)| Rate { count, period_ms: seconds * 1_000, burst };
+    Policy { concurrency: pick.concurrency, rate: pick.rate.map(rate) }
 }
 
 pub fn outcome_of(pick: &OutcomePick) -> Outcome {

@@ -76,6 +76,9 @@ pub struct JobShape {
     pub expires_in: Option<u64>,
     pub tagged: bool,
     pub unique: Option<UniquePick>,
+    pub group: Option<usize>,
+    /// Which of the limit keys it has, bit by bit.
+    pub keys: u8,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -133,8 +136,16 @@ pub enum CommandPick {
     Redrive(Index, u32),
     Adjust(Index, Option<i8>, Option<i64>),
     Delete(Index),
+    SetPolicy(usize, Option<PolicyPick>),
     Pause(usize),
     Resume(usize),
+}
+
+#[derive(Copy, Clone, Debug)]
+pub struct PolicyPick {
+    pub concurrency: Option<u32>,
+    /// Starts, seconds, burst.
+    pub rate: Option<(u32, u64, u32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -151,6 +162,10 @@ pub const QUEUES: usize = 3;
 pub const TASKS: usize = 2;
 pub const WORKERS: usize = 4;
 pub const RETRIES: usize = 4;
+pub const GROUPS: usize = 2;
+pub const KEYS: usize = 3;
+/// Things a policy can be set for.
+pub const SUBJECTS: usize = 8;
 
 pub fn operations() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(operation(), 1..90)
@@ -213,8 +228,9 @@ fn shape() -> impl Strategy<Value = JobShape> {
     );
     let rest =
         (prop_oneof![4 => Just(0_i8), 1 => -10_i8..=10], 1_u32..4, 0..RETRIES, any::<bool>());
-    (lane, times, rest, prop::option::weighted(0.3, unique())).prop_map(
-        |(lane, times, rest, unique)| {
+    let keys = (prop::option::weighted(0.2, 0..GROUPS), prop_oneof![2 => Just(0_u8), 1 => 0..8_u8]);
+    (lane, times, rest, keys, prop::option::weighted(0.3, unique())).prop_map(
+        |(lane, times, rest, keys, unique)| {
             let (priority, max_attempts, retry, tagged) = rest;
             JobShape {
                 elsewhere: lane.0,
@@ -228,6 +244,8 @@ fn shape() -> impl Strategy<Value = JobShape> {
                 expires_in: times.2,
                 tagged,
                 unique,
+                group: keys.0,
+                keys: keys.1,
             }
         },
     )
@@ -302,9 +320,17 @@ fn command() -> impl Strategy<Value = CommandPick> {
         3 => (any::<Index>(), prop::option::of(-10_i8..=10), prop::option::of(-50_i64..200))
             .prop_map(|(job, priority, run_in)| CommandPick::Adjust(job, priority, run_in)),
         2 => any::<Index>().prop_map(CommandPick::Delete),
+        4 => (0..SUBJECTS, prop::option::weighted(0.8, policy()))
+            .prop_map(|(subject, policy)| CommandPick::SetPolicy(subject, policy)),
         1 => (0..QUEUES).prop_map(CommandPick::Pause),
         2 => (0..QUEUES).prop_map(CommandPick::Resume),
     ]
+}
+
+fn policy() -> impl Strategy<Value = PolicyPick> {
+    let rate = (1_u32..5, 1_u64..90, 1_u32..4);
+    (prop::option::weighted(0.6, 0_u32..4), prop::option::weighted(0.5, rate))
+        .prop_map(|(concurrency, rate)| PolicyPick { concurrency, rate })
 }
 
 fn filter() -> impl Strategy<Value = FilterPick> {

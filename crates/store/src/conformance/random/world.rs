@@ -195,6 +195,7 @@ impl<'h> World<'h> {
             Some(RetryPolicy::List { delays_ms: vec![100, 30_000] }),
         ];
         let run_at = shape.run_in.map(|ahead| shifted(now, ahead));
+        let has_limits = !self.harness.lacks_limits();
         let unique = shape.unique.filter(|_| !self.harness.lacks_unique());
         let (unique, on_conflict) = unique.as_ref().map(unique_of).unzip();
         let extras = Extras {
@@ -202,6 +203,8 @@ impl<'h> World<'h> {
             expires_at: shape.expires_in.map(|ahead| now.plus(seconds(ahead))),
             tags: if shape.tagged { vec!["tagged".into()] } else { Vec::new() },
             unique,
+            group: shape.group.filter(|_| has_limits).map(group),
+            limit_keys: if has_limits { limit_keys(shape.keys) } else { Vec::new() },
             ..Extras::default()
         };
         self.remembered(NewJob {
@@ -406,6 +409,12 @@ impl<'h> World<'h> {
             CommandPick::Delete(which) => {
                 job(which).map(|(namespace, id)| Command::Delete { namespace, id })
             }
+            CommandPick::SetPolicy(..) if self.harness.lacks_limits() => None,
+            CommandPick::SetPolicy(subject, policy) => Some(Command::SetPolicy {
+                namespace: namespace(false),
+                subject: subject_of(*subject),
+                policy: policy.as_ref().map(policy_of),
+            }),
             CommandPick::Pause(number) => {
                 Some(Command::Pause { namespace: namespace(false), queue: queue(*number) })
             }
@@ -459,6 +468,7 @@ pub async fn swept(store: &impl Store) -> Result<Swept, Error> {
         total.lapsed += swept.lapsed;
         total.timed_out += swept.timed_out;
         total.expired += swept.expired;
+        total.promoted += swept.promoted;
         total.pruned += swept.pruned;
         (total.now, total.next_due) = (swept.now, swept.next_due);
         if !swept.more {

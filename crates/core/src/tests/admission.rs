@@ -1,0 +1,166 @@
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a valid name")
+}
+
+fn rate(count: u32, seconds: u64, burst: u32) -> Policy {
+    let rate = Rate { burst, ..Rate::new(count, SECOND * seconds as u32) };
+    Policy { rate: Some(rate), ..Policy::default() }
+}
+
+/// A generator of numbers that is the same on every run.
+fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |below| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    }
+}
+
+#[test]
+fn concurrency_counts_what_runs() {
+    let policy = Policy { concurrency: Some(2), ..Policy::default() };
+    let rooms: Vec<u32> =
+        (0..4).map(|running| policy.room(Usage { running, ..Usage::default() }, NOW)).collect();
+    assert_eq!(rooms, [2, 1, 0, 0]);
+    assert_eq!(policy.grows_at(Usage { running: 2, ..Usage::default() }, NOW), None);
+    let nothing = Policy { concurrency: Some(0), ..Policy::default() };
+    assert_eq!(nothing.room(Usage::default(), NOW), 0);
+    assert_eq!(Policy::default().room(Usage { running: 9, arrival: NOW }, NOW), u32::MAX);
+}
+
+#[test]
+fn a_rate_spreads_its_starts() {
+    let policy = rate(10, 60, 1);
+    let usage = Usage::default();
+    assert_eq!(policy.room(usage, NOW), 1);
+    let usage = usage.started(&policy, NOW);
+    assert_eq!(policy.room(usage, NOW), 0);
+    assert_eq!(policy.grows_at(usage, NOW), Some(NOW.plus(6 * SECOND)));
+    assert_eq!(policy.room(usage, NOW.plus(6 * SECOND).minus(Duration::from_micros(1))), 0);
+    assert_eq!(policy.room(usage, NOW.plus(6 * SECOND)), 1);
+    assert_eq!(policy.room(usage, NOW.plus(3_600 * SECOND)), 1, "what was not used is gone");
+}
+
+#[test]
+fn a_burst_is_allowed_at_once_and_comes_back_slowly() {
+    let policy = rate(60, 60, 5);
+    let mut usage = Usage::default();
+    for left in (0..5).rev() {
+        usage = usage.started(&policy, NOW);
+        assert_eq!(policy.room(usage, NOW), left);
+    }
+    let rooms = (1..=7).map(|seconds| policy.room(usage, NOW.plus(SECOND * seconds)));
+    assert_eq!(rooms.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 5, 5]);
+    for seconds in 0..5 {
+        let now = NOW.plus(SECOND * seconds);
+        let grows_at = policy.grows_at(usage, now).expect("the burst is not full");
+        assert_eq!(grows_at, NOW.plus(SECOND * (seconds + 1)));
+        assert!(policy.room(usage, grows_at) > policy.room(usage, now));
+    }
+    assert_eq!(policy.grows_at(usage, NOW.plus(SECOND * 5)), None);
+}
+
+#[test]
+fn a_rate_is_never_exceeded_in_any_window() {
+    for seed in 0..30 {
+        let mut number = numbers(seed);
+        let (count, seconds, burst) = (1 + number(50), 1 + number(120), 1 + number(8));
+        let policy = rate(count as u32, seconds, burst as u32);
+        let (mut now, mut usage, mut starts) = (NOW, Usage::default(), Vec::new());
+        for _ in 0..400 {
+            now = now.plus(Duration::from_micros(number(seconds * 300_000)));
+            for _ in 0..policy.room(usage, now) {
+                usage = usage.started(&policy, now);
+                starts.push(now);
+            }
+        }
+        for (first, &from) in starts.iter().enumerate() {
+            for (last, &to) in starts.iter().enumerate().skip(first) {
+                let window = to.since(from).as_secs_f64();
+                let allowed = burst as f64 + window * count as f64 / seconds as f64;
+                let made = last - first + 1;
+                assert!(
+                    made as f64 <= allowed + 1e-6,
+                    "seed {seed}: {made} of {allowed} in {window}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rate_is_used_up_where_there_is_enough_to_do() {
+    let policy = rate(7, 1, 1);
+    let (mut now, mut usage, mut starts) = (NOW, Usage::default(), 0);
+    while now < NOW.plus(1_000 * SECOND) {
+        usage = usage.started(&policy, now);
+        starts += 1;
+        now = policy.grows_at(usage, now).expect("a rate makes room by time alone");
+        assert_eq!(policy.room(usage, now), 1);
+    }
+    assert!((6_999..=7_001).contains(&starts), "{starts}");
+}
+
+#[test]
+fn a_time_frees_only_what_a_slot_does_not_hold() {
+    let policy = Policy { concurrency: Some(1), ..rate(1, 10, 1) };
+    let usage = Usage::default().started(&policy, NOW);
+    assert_eq!(policy.grows_at(usage, NOW), None, "the attempt has to end first");
+    let ended = Usage { running: 0, ..usage };
+    assert_eq!(policy.grows_at(ended, NOW), Some(NOW.plus(10 * SECOND)));
+    assert_eq!(policy.grows_at(ended, NOW.plus(10 * SECOND)), None, "there is room");
+}
+
+#[test]
+fn the_policy_that_says_most_of_a_key_holds() {
+    let limit = |concurrency| Some(Policy { concurrency: Some(concurrency), ..Policy::default() });
+    let mut policies = Policies::default();
+    policies.set(Subject::Key("*".into()), limit(1));
+    policies.set(Subject::Key("tenant:*".into()), limit(2));
+    policies.set(Subject::Key("tenant:ä*".into()), limit(3));
+    policies.set(Subject::Key("tenant:7".into()), limit(4));
+    let group =
+        |queue: &str, group: &str| LineKey::Group { queue: name(queue), group: group.into() };
+    policies.set(Subject::Group { queue: name("mail"), group: "*".into() }, limit(5));
+    let of = |key: &LineKey| policies.of_key(key).and_then(|policy| policy.concurrency);
+    let key = |text: &str| LineKey::Key(text.into());
+    assert_eq!(of(&key("other")), Some(1));
+    assert_eq!(of(&key("tenant:")), Some(2));
+    assert_eq!(of(&key("tenant:70")), Some(2));
+    assert_eq!(of(&key("tenant:äö")), Some(3));
+    assert_eq!(of(&key("tenant:7")), Some(4));
+    assert_eq!(of(&group("mail", "anybody")), Some(5));
+    assert_eq!(of(&group("other", "anybody")), None);
+
+    policies.set(Subject::Key("tenant:7".into()), None);
+    assert_eq!(policies.of_key(&key("tenant:7")).and_then(|p| p.concurrency), Some(2));
+    assert_eq!(policies.of_queue(&name("mail")), None);
+    policies.set(Subject::Queue(name("mail")), limit(9));
+    assert_eq!(policies.of_queue(&name("mail")).and_then(|p| p.concurrency), Some(9));
+    assert_eq!(policies.len(), 5);
+}
+
+#[test]
+fn lines_have_numbers_of_their_own() {
+    let extras = Extras {
+        group: Some("a".into()),
+        limit_keys: vec!["b".into(), "a".into(), "b".into()],
+        ..Extras::default()
+    };
+    let keys = LineKey::of(&name("mail"), &extras);
+    assert_eq!(keys.len(), 3, "each once: {keys:?}");
+    let mut all: Vec<u64> = keys.iter().map(|key| key.number(&name("default"))).collect();
+    all.extend(keys.iter().map(|key| key.number(&name("elsewhere"))));
+    all.extend(LineKey::of(&name("post"), &extras)[..1].iter().map(|k| k.number(&name("default"))));
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 7);
+    let known = LineKey::Key("tenant:7".into()).number(&name("default"));
+    assert_eq!(known, LineKey::Key("tenant:7".into()).number(&name("default")));
+}

@@ -1,0 +1,258 @@
+//! Policies: what may start, and who stands in which line.
+
+use taskwright_core::lifecycle::{self, Event as E};
+use taskwright_core::limits::POLICIES_MAX;
+use taskwright_core::{Job, LineKey, Name, Place, Policy, StateName, Subject, Timestamp, Usage};
+
+use super::state::{Record, State};
+use crate::request::Controlled;
+
+impl State {
+    pub fn set_policy(
+        &mut self,
+        namespace: &Name,
+        subject: Subject,
+        policy: Option<Policy>,
+    ) -> Controlled {
+        let policies = self.policies.entry(namespace.clone()).or_default();
+        let is_new =
+            policy.is_some_and(|policy| !policy.is_empty()) && !policies.contains(&subject);
+        if is_new && policies.len() >= POLICIES_MAX {
+            return Controlled::PoliciesFull { max: POLICIES_MAX };
+        }
+        policies.set(subject, policy);
+        self.touch_all_lines();
+        Controlled::Done { state: None }
+    }
+
+    pub fn policies_of(&self, namespace: &Name) -> Vec<(Subject, Policy)> {
+        let policies =
+            self.policies.get(namespace).into_iter().flat_map(|policies| policies.iter());
+        policies.map(|(subject, policy)| (subject.clone(), *policy)).collect()
+    }
+
+    /// The keys of a job that have a policy, in their order, by number.
+    fn limited_keys(&self, job: &Job) -> Vec<(u64, Policy)> {
+        let Some(policies) = self.policies.get(&job.namespace) else { return Vec::new() };
+        let keys = LineKey::of(&job.queue, &job.extras);
+        let limited = |key: &LineKey| Some((key.number(&job.namespace), *policies.of_key(key)?));
+        keys.iter().filter_map(limited).collect()
+    }
+
+    /// The queue and task of a job as far as they have a policy.
+    fn limited_lane(&self, job: &Job) -> Vec<(Subject, Policy)> {
+        let Some(policies) = self.policies.get(&job.namespace) else { return Vec::new() };
+        let queue = policies.of_queue(&job.queue).map(|p| (Subject::Queue(job.queue.clone()), *p));
+        let task = policies.of_task(&job.task).map(|p| (Subject::Task(job.task.clone()), *p));
+        queue.into_iter().chain(task).collect()
+    }
+
+    fn running_with(&self, has_it: impl Fn(&Job) -> bool) -> u32 {
+        let running = |record: &&Record| {
+            record.job.life.state.name() == StateName::Running && has_it(&record.job)
+        };
+        self.records.iter().filter(running).count() as u32
+    }
+
+    /// How many more jobs with this key may start now.
+    fn room_of_key(&self, number: u64, policy: &Policy) -> u32 {
+        let running = self.running_with(|job| has_key(job, number));
+        let arrival = self.arrivals.get(&number).copied().unwrap_or(Timestamp::ZERO);
+        policy.room(Usage { running, arrival }, self.now)
+    }
+
+    /// How many more jobs of this queue or task may start now.
+    fn room_of(&self, namespace: &Name, subject: &Subject, policy: &Policy) -> u32 {
+        policy.room(self.usage_of(namespace, subject), self.now)
+    }
+
+    fn usage_of(&self, namespace: &Name, subject: &Subject) -> Usage {
+        let running = self.running_with(|job| {
+            job.namespace == *namespace
+                && match subject {
+                    Subject::Queue(queue) => job.queue == *queue,
+                    Subject::Task(task) => job.task == *task,
+                    Subject::Group { .. } | Subject::Key(_) => false,
+                }
+        });
+        let arrival = self.lane_arrivals.get(&(namespace.clone(), subject.clone()));
+        Usage { running, arrival: arrival.copied().unwrap_or(Timestamp::ZERO) }
+    }
+
+    /// Whether queue and task let the job start now.
+    pub fn lane_has_room(&self, job: &Job) -> bool {
+        let has_room = |(subject, policy): &(Subject, Policy)| {
+            self.room_of(&job.namespace, subject, policy) > 0
+        };
+        self.limited_lane(job).iter().all(has_room)
+    }
+
+    /// The first key without room for the job to start now.
+    pub fn key_without_room(&self, job: &Job) -> Option<u64> {
+        let keys = self.limited_keys(job);
+        let mut full =
+            keys.iter().filter(|(number, policy)| self.room_of_key(*number, policy) == 0);
+        full.next().map(|(number, _)| *number)
+    }
+
+    /// A job starts: the tokens of its rates are taken.
+    pub fn take_tokens(&mut self, index: usize) {
+        let job = &self.records[index].job;
+        let (namespace, now) = (job.namespace.clone(), self.now);
+        for (number, policy) in self.limited_keys(job) {
+            let arrival = self.arrivals.entry(number).or_insert(Timestamp::ZERO);
+            *arrival = Usage { running: 0, arrival: *arrival }.started(&policy, now).arrival;
+        }
+        for (subject, policy) in self.limited_lane(&self.records[index].job) {
+            let key = (namespace.clone(), subject);
+            let arrival = self.lane_arrivals.entry(key).or_insert(Timestamp::ZERO);
+            *arrival = Usage { running: 0, arrival: *arrival }.started(&policy, now).arrival;
+        }
+    }
+
+    /// A job that just became ready stands in the line of its first limited key.
+    pub fn line_up(&mut self, index: usize) {
+        let keys = self.limited_keys(&self.records[index].job);
+        if let Some((number, _)) = keys.first() {
+            self.park(index, *number);
+        }
+    }
+
+    /// Puts a ready job into the line of a key.
+    pub fn park(&mut self, index: usize, key: u64) {
+        let job = &mut self.records[index].job;
+        // A ready job can always be parked.
+        if let Ok(life) = lifecycle::step(&job.life, &E::Park { key }) {
+            job.life = life;
+        }
+        self.touch(index);
+    }
+
+    /// The keys of this job are served at the end of the call.
+    pub fn touch(&mut self, index: usize) {
+        let job = &self.records[index].job;
+        let keys = LineKey::of(&job.queue, &job.extras);
+        self.touched.extend(keys.iter().map(|key| key.number(&job.namespace)));
+    }
+
+    /// Every key with a line is served at the end of the call.
+    pub fn touch_all_lines(&mut self) {
+        let lines = self.records.iter().filter_map(|record| line_of(&record.job));
+        self.touched.extend(lines.collect::<Vec<_>>());
+    }
+
+    /// Serves the lines of the keys that were touched; how many jobs left one, at most `limit`.
+    pub fn settle(&mut self, limit: usize) -> usize {
+        let mut promoted = 0;
+        while let Some(number) = self.touched.pop_first() {
+            while let Some(index) = self.next_in_line(number) {
+                if promoted == limit {
+                    self.touched.insert(number);
+                    return promoted;
+                }
+                self.promote(index, number);
+                promoted += 1;
+            }
+        }
+        promoted
+    }
+
+    /// The first of the line of a key in a lane where it has room for one more to be ready.
+    fn next_in_line(&self, number: u64) -> Option<usize> {
+        let stands = |index: &usize| line_of(&self.records[*index].job) == Some(number);
+        let mut line: Vec<usize> = (0..self.records.len()).filter(stands).collect();
+        line.sort_unstable_by_key(|&index| {
+            let job = &self.records[index].job;
+            (self.rank_of(job), job.seq)
+        });
+        let mut full_lanes: Vec<&Job> = Vec::new();
+        for index in line {
+            let job = &self.records[index].job;
+            if full_lanes.iter().any(|full| is_same_lane(full, job)) {
+                continue;
+            }
+            let policy = self.limited_keys(job).into_iter().find(|(key, _)| *key == number);
+            let has_room = policy.is_none_or(|(_, policy)| {
+                self.ready_beside(job, number) < self.room_of_key(number, &policy)
+            });
+            if has_room {
+                return Some(index);
+            }
+            full_lanes.push(job);
+        }
+        None
+    }
+
+    fn promote(&mut self, index: usize, number: u64) {
+        let rank = self.rank_of(&self.records[index].job);
+        let job = &mut self.records[index].job;
+        // A job in line can always be promoted.
+        if let Ok(life) = lifecycle::step(&job.life, &E::Promote { rank }) {
+            job.life = life;
+        }
+        self.touch(index);
+        let job = &self.records[index].job;
+        let others = self.limited_keys(job).into_iter().filter(|(key, _)| *key != number);
+        let mut stopping = others.filter(|(key, policy)| {
+            let stands_before = self
+                .records
+                .iter()
+                .any(|other| line_of(&other.job) == Some(*key) && is_same_lane(&other.job, job));
+            stands_before || self.ready_beside(job, *key) >= self.room_of_key(*key, policy)
+        });
+        if let Some((key, _)) = stopping.next() {
+            self.park(index, key);
+        }
+    }
+
+    /// How many other jobs of its lane are ready that have this key.
+    fn ready_beside(&self, job: &Job, number: u64) -> u32 {
+        let is_beside = |other: &&Record| {
+            let other = &other.job;
+            let is_ready = matches!(other.life.state, lifecycle::State::Available(Place::Ready(_)));
+            is_ready && other.seq != job.seq && is_same_lane(other, job) && has_key(other, number)
+        };
+        self.records.iter().filter(is_beside).count() as u32
+    }
+
+    /// When a line, or a lane that is held back, has more room by time alone.
+    pub fn next_room_at(&self) -> Option<Timestamp> {
+        let of_keys = self.records.iter().filter_map(|record| {
+            let number = line_of(&record.job)?;
+            let (_, policy) =
+                self.limited_keys(&record.job).into_iter().find(|(key, _)| *key == number)?;
+            let running = self.running_with(|job| has_key(job, number));
+            let arrival = self.arrivals.get(&number).copied().unwrap_or(Timestamp::ZERO);
+            policy.grows_at(Usage { running, arrival }, self.now)
+        });
+        let of_lanes = self.records.iter().filter_map(|record| {
+            let job = &record.job;
+            if !matches!(job.life.state, lifecycle::State::Available(Place::Ready(_))) {
+                return None;
+            }
+            let full = |(subject, policy): &(Subject, Policy)| {
+                let usage = self.usage_of(&job.namespace, subject);
+                let is_full = policy.room(usage, self.now) == 0;
+                is_full.then(|| policy.grows_at(usage, self.now)).flatten()
+            };
+            self.limited_lane(job).iter().filter_map(full).min()
+        });
+        of_keys.chain(of_lanes).min()
+    }
+}
+
+/// The key in whose line a job stands.
+fn line_of(job: &Job) -> Option<u64> {
+    match job.life.state {
+        lifecycle::State::Available(Place::Line(number)) => Some(number),
+        _ => None,
+    }
+}
+
+fn has_key(job: &Job, number: u64) -> bool {
+    LineKey::of(&job.queue, &job.extras).iter().any(|key| key.number(&job.namespace) == number)
+}
+
+fn is_same_lane(a: &Job, b: &Job) -> bool {
+    (&a.namespace, &a.queue, &a.task) == (&b.namespace, &b.queue, &b.task)
+}
