@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use taskwright_core::{AttemptRecord, Extras, JobError, JobId, Json, Life, Timestamp, WorkerId};
+use taskwright_core::{
+    AttemptRecord, Extras, JobError, JobId, Json, Life, Name, Policy, Subject, Timestamp, WorkerId,
+};
 
 /// The number of a group in the journal, from 1, without gaps over the whole life of a store.
 pub type Position = u64;
@@ -33,6 +35,10 @@ pub enum Change {
     Lane(Lane),
     /// A queue has these settings.
     Queue(QueueSettings),
+    /// A subject has this policy.
+    Policy(Box<PolicyFact>),
+    /// A start took a token of a rate.
+    Arrival(Arrival),
     /// A worker was seen for the first time.
     Worker(WorkerFact),
     /// An operator did something.
@@ -138,6 +144,26 @@ pub struct QueueSettings {
     pub queue: Arc<str>,
     /// Whether its jobs stay where they are.
     pub paused: bool,
+}
+
+/// The policy of a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFact {
+    /// The tenant.
+    pub namespace: Name,
+    /// What it is set for.
+    pub subject: Subject,
+    /// `None`: there is none any more.
+    pub policy: Option<Policy>,
+}
+
+/// When the next start is due by the rate of a key, queue or task.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The number of the key, queue or task.
+    pub number: u64,
+    /// The theoretical arrival time of the next start.
+    pub at: Timestamp,
 }
 
 /// A worker and its number.

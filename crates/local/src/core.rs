@@ -107,7 +107,7 @@ impl Core {
         self.begin();
         let mut bytes = 0;
         while let Some(request) = requests.pop_front() {
-            let more = request.journal_bytes();
+            let more = request.journal_bytes() + self.ledger.settling_bytes();
             if bytes > 0 && bytes + more > GROUP_BYTES {
                 self.finish();
                 self.begin();
@@ -266,6 +266,7 @@ impl Core {
             }
             Request::Counts(namespace, reply) => answer(reply, Ok(ledger.counts(&namespace))),
             Request::Workers(namespace, reply) => answer(reply, Ok(ledger.workers(&namespace))),
+            Request::Policies(namespace, reply) => answer(reply, Ok(ledger.policies(&namespace))),
             Request::Import(records, reply) => answer(reply, ledger.import(records, archive)),
             Request::Settings(reply) => {
                 let settings = ledger.settings();
@@ -286,6 +287,7 @@ impl Core {
             }
         };
         self.answers.push(answer);
+        self.ledger.settle_lines();
     }
 
     fn answer_at_position<T: Send + 'static>(&mut self, reply: Reply<(Position, T)>, value: T) {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use taskwright_core::{Job, JobId, Name, StateName, Timestamp};
+use taskwright_core::{Job, JobId, Name, StateName, Policy, Subject, Timestamp};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Heartbeat, HeartbeatReply, Imported, Insert, Inserted,
     QueueCounts, Record, Report, Reported, Result, Settings, Swept, WorkerView,
@@ -37,6 +37,8 @@ pub enum Request {
     Counts(Name, Reply<Vec<QueueCounts>>),
     /// See `Store::workers`.
     Workers(Name, Reply<Vec<WorkerView>>),
+    /// See `Store::policies`.
+    Policies(Name, Reply<Vec<(Subject, Policy)>>),
     /// See `Store::import`.
     Import(Vec<Record>, Reply<Vec<Imported>>),
     /// The settings, and the position at which the table shows all jobs.
@@ -110,6 +112,7 @@ impl Request {
             Request::Peek(.., reply) => answer(reply, error),
             Request::Counts(_, reply) => answer(reply, error),
             Request::Workers(_, reply) => answer(reply, error),
+            Request::Policies(_, reply) => answer(reply, error),
             Request::Import(_, reply) => answer(reply, error),
             Request::Settings(reply) => answer(reply, error),
             Request::Settle(reply) => answer(reply, error),

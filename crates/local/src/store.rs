@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use taskwright_core::limits::{BATCH_MAX, WAIT_MAX};
-use taskwright_core::{Job, JobId, Name};
+use taskwright_core::{Job, JobId, Name, Policy, Subject};
 use taskwright_store::{
     Claim, ClaimedJob, Clock, Command, Controlled, Description, Durability as Class, Error,
     ErrorKind, Events, Exported, Filter, Heartbeat, HeartbeatReply, Imported, Insert, Inserted,
@@ -286,6 +286,11 @@ impl Store for LocalStore {
     async fn counts(&self, namespace: &Name) -> Result<Vec<QueueCounts>> {
         let namespace = namespace.clone();
         self.ask(|reply| Request::Counts(namespace, reply)).await
+    }
+
+    async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {
+        let namespace = namespace.clone();
+        self.ask(|reply| Request::Policies(namespace, reply)).await
     }
 
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {

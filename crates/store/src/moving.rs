@@ -6,7 +6,7 @@ use taskwright_core::limits::{
 };
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{
-    AttemptRecord, Job, Json, Name, Place, State, StateName, Timestamp, Verdict,
+    AttemptRecord, Job, Json, Name, Place, Policy, State, StateName, Subject, Timestamp, Verdict,
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -44,6 +44,8 @@ pub struct Exported {
 pub struct Settings {
     /// Every queue that has jobs, live or ended, or is paused; by namespace and name.
     pub queues: Vec<QueueSettings>,
+    /// Every policy, by namespace and subject.
+    pub policies: Vec<(Name, Subject, Policy)>,
 }
 
 /// The settings of one queue.

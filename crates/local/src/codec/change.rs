@@ -6,7 +6,7 @@ use taskwright_core::{JobId, Json, WorkerId};
 
 use super::vital::{self, Draft, MAX_ATTEMPTS_USUAL, at_base, from_base};
 use super::wire::{Reader, Tag, Writer};
-use super::{Base, CodecError, extras, more};
+use super::{Base, CodecError, extras, limits, more};
 use crate::change::{Audit, Change, Fixed, Lane, QueueSettings, Update, Vital, WorkerFact};
 
 const INSERT: Tag = Tag::record(1);
@@ -16,6 +16,8 @@ const LANE: Tag = Tag::record(4);
 const QUEUE: Tag = Tag::record(5);
 const WORKER: Tag = Tag::record(6);
 const AUDIT: Tag = Tag::record(7);
+const POLICY: Tag = Tag::record(8);
+const ARRIVAL: Tag = Tag::record(9);
 
 /// Appends one change.
 #[inline]
@@ -27,6 +29,14 @@ pub fn put(writer: &mut Writer<'_>, change: &Change, base: Base) {
         Change::Lane(lane) => put_lane(writer, lane),
         Change::Queue(queue) => put_queue(writer, queue),
         Change::Worker(worker) => put_worker(writer, worker, base),
+        Change::Policy(policy) => {
+            writer.flag(POLICY);
+            limits::put_policy(writer, policy);
+        }
+        Change::Arrival(arrival) => {
+            writer.flag(ARRIVAL);
+            limits::put_arrival(writer, *arrival, base);
+        }
         Change::Audit(audit) => put_audit(writer, audit, base),
     }
 }
@@ -41,6 +51,8 @@ pub fn take(reader: &mut Reader<'_>, base: Base) -> Result<Change, CodecError> {
         Some(LANE) => take_lane(reader).map(Change::Lane),
         Some(QUEUE) => take_queue(reader).map(Change::Queue),
         Some(WORKER) => take_worker(reader, base).map(Change::Worker),
+        Some(POLICY) => limits::take_policy(reader).map(|policy| Change::Policy(Box::new(policy))),
+        Some(ARRIVAL) => limits::take_arrival(reader, base).map(Change::Arrival),
         Some(AUDIT) => take_audit(reader, base).map(Change::Audit),
         Some(_) => Err(reader.unknown()),
         None => Err(CodecError::Missing { record: "a group", field: "change where one must be" }),

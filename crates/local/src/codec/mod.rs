@@ -10,6 +10,7 @@
 
 mod change;
 mod extras;
+mod limits;
 mod more;
 mod vital;
 mod wire;

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, btree_set};
 
 use taskwright_core::lifecycle::{Event, step};
-use taskwright_core::limits::BATCH_BYTES_MAX;
-use taskwright_core::rank::{self, AGING_DEFAULT};
+use taskwright_core::limits::{BATCH_BYTES_MAX, CLAIM_LOOKS_MAX, PROMOTIONS_MAX};
 use taskwright_core::{Name, Rank, WorkerId};
 use taskwright_store::{Claim, ClaimedJob, Error, ErrorKind, Result, WorkerInfo};
 
 use super::Ledger;
+use super::limits::{KeyNumber, Room};
 use super::workers::Worker;
 use crate::change::{Change, LaneNumber, Run, Seq, Vital, WorkerNumber};
 
@@ -33,24 +33,49 @@ impl Ledger {
         if claim.seq == last {
             return Ok(Some(self.claimed_before(number, claim.seq)));
         }
-        let mut picks = self.best(number, claim);
-        picks.truncate(self.within_bytes(&picks));
-        if picks.is_empty() {
+        let given = self.give(number, claim);
+        if given.is_empty() {
             return Ok((claim.max == 0).then(Vec::new));
         }
         if let Some(worker) = self.workers.get_mut(number) {
             worker.last_claim = claim.seq;
         }
+        Ok(Some(given))
+    }
+
+    /// Gives jobs, smallest rank first, and puts aside those whose keys have no room; then those
+    /// that this made ready.
+    fn give(&mut self, number: WorkerNumber, claim: &Claim) -> Vec<ClaimedJob> {
         let run = Run { worker: number, claim: claim.seq, started_at: self.now };
-        let nonce = self.next_nonce();
-        Ok(Some(picks.into_iter().filter_map(|seq| self.start(seq, run, nonce)).collect()))
+        let mut given: Vec<ClaimedJob> = Vec::new();
+        let mut looks = CLAIM_LOOKS_MAX;
+        let mut bytes = BATCH_BYTES_MAX;
+        loop {
+            let Best { mut picks, full } = self.best(number, claim, claim.max - given.len(), looks);
+            looks -= full.len();
+            let fitting = self.within_bytes(&picks, &mut bytes, given.is_empty());
+            let is_cut = fitting < picks.len();
+            picks.truncate(fitting);
+            if !picks.is_empty() {
+                let nonce = self.next_nonce();
+                given.extend(picks.into_iter().filter_map(|seq| self.start(seq, run, nonce)));
+            }
+            for (seq, key) in full {
+                self.park(seq, key);
+            }
+            let promoted = self.settle(PROMOTIONS_MAX);
+            if promoted == 0 || given.len() == claim.max || looks == 0 || is_cut {
+                return given;
+            }
+        }
     }
 
     fn start(&mut self, seq: Seq, run: Run, nonce: u64) -> Option<ClaimedJob> {
         let vital = self.jobs.get(&seq)?.vital();
         let token = vital.life.next_token(self.epoch, nonce);
         let life = step(&vital.life, &Event::Claim { token }).ok()?;
-        self.set(seq, Vital { life, run: Some(run), ..vital }, None);
+        self.take_tokens(seq);
+        self.set_placed(seq, Vital { life, run: Some(run), ..vital }, None);
         self.claimed_view(seq)
     }
 
@@ -89,8 +114,9 @@ impl Ledger {
         })
     }
 
-    /// The jobs to hand out: smallest rank first over all lanes that the worker is offered.
-    fn best(&mut self, number: WorkerNumber, claim: &Claim) -> Vec<Seq> {
+    /// The jobs to hand out, at most so many: smallest rank first over all lanes that the worker is
+    /// offered; and of those before them at most `looks` whose keys have no room.
+    fn best(&mut self, number: WorkerNumber, claim: &Claim, max: usize, looks: usize) -> Best {
         let lanes = self.lanes.matching(&claim.namespace, &claim.profile);
         let holds_suspect = self.workers.get(number).is_some_and(|worker| worker.suspects > 0);
         let mut merge = Merge::default();
@@ -104,17 +130,44 @@ impl Ledger {
                 merge.add(&lane.suspects, true);
             }
         }
-        merge.take(claim.max, |seq| self.is_out_of_time(seq))
+        let in_time = |seq| match self.is_out_of_time(seq) {
+            true => Judgement::Pass,
+            false => Judgement::Take,
+        };
+        if !self.limits.has_policies(&claim.namespace) {
+            return Best { picks: merge.take(max, in_time), full: Vec::new() };
+        }
+        let mut full = Vec::new();
+        let mut allowance = self.allowance();
+        let picks = merge.take(max, |seq| {
+            if in_time(seq) == Judgement::Pass {
+                return Judgement::Pass;
+            }
+            match allowance.take(seq) {
+                Room::Free => Judgement::Take,
+                Room::LaneFull => Judgement::Pass,
+                Room::KeyFull(_) if full.len() == looks => Judgement::Stop,
+                Room::KeyFull(key) => {
+                    full.push((seq, key));
+                    Judgement::Pass
+                }
+            }
+        });
+        Best { picks, full }
     }
 
-    /// How many of the jobs fit one answer; the first always does.
-    fn within_bytes(&self, seqs: &[Seq]) -> usize {
-        let mut bytes = 0;
-        let fits = |seq: &&Seq| {
-            bytes += self.jobs.get(*seq).map_or(0, |entry| entry.args_len as usize);
-            bytes <= BATCH_BYTES_MAX
-        };
-        seqs.iter().take_while(fits).count().max(1)
+    /// How many of the jobs fit what is `left` of one answer; the very first always does.
+    fn within_bytes(&self, seqs: &[Seq], left: &mut usize, is_first: bool) -> usize {
+        let mut fitting = 0;
+        for seq in seqs {
+            let bytes = self.jobs.get(seq).map_or(0, |entry| entry.args_len as usize);
+            if bytes > *left && !(is_first && fitting == 0) {
+                break;
+            }
+            *left = left.saturating_sub(bytes);
+            fitting += 1;
+        }
+        fitting
     }
 
     /// Whether a waiting job may not start any more, though no sweep has ended it yet.
@@ -129,7 +182,7 @@ impl Ledger {
 
     fn rank_of(&self, seq: Seq) -> Option<Rank> {
         let entry = self.jobs.get(&seq)?;
-        Some(rank::fifo(entry.vital().due_at, entry.fixed.priority, AGING_DEFAULT))
+        Some(entry.rank_at(entry.vital().due_at))
     }
 
     /// The number of a worker, which becomes known where it was not.
@@ -184,8 +237,28 @@ impl Ledger {
             merge.add(&self.lanes.get(number).ready, false);
             merge.add(&self.lanes.get(number).suspects, false);
         }
-        merge.take(max, |seq| self.is_out_of_time(seq))
+        merge.take(max, |seq| match self.is_out_of_time(seq) {
+            true => Judgement::Pass,
+            false => Judgement::Take,
+        })
     }
+}
+
+/// What a claim found.
+struct Best {
+    /// Jobs to start.
+    picks: Vec<Seq>,
+    /// Jobs that a key without room held back, and the key.
+    full: Vec<(Seq, KeyNumber)>,
+}
+
+/// What becomes of a job that a claim looks at.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Judgement {
+    Take,
+    Pass,
+    /// The claim looks no further.
+    Stop,
 }
 
 /// Merges sorted lines of ready jobs.
@@ -210,8 +283,8 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// The first `max` jobs without those that are `excluded`.
-    fn take(mut self, max: usize, excluded: impl Fn(Seq) -> bool) -> Vec<Seq> {
+    /// The first `max` jobs of those that are judged to be taken.
+    fn take(mut self, max: usize, mut judge: impl FnMut(Seq) -> Judgement) -> Vec<Seq> {
         let mut taken = Vec::new();
         let mut bound_is_used = false;
         while taken.len() < max
@@ -221,9 +294,13 @@ impl<'a> Merge<'a> {
             if source.is_bounded && bound_is_used {
                 continue;
             }
-            if !excluded(seq) {
-                taken.push(seq);
-                bound_is_used |= source.is_bounded;
+            match judge(seq) {
+                Judgement::Take => {
+                    taken.push(seq);
+                    bound_is_used |= source.is_bounded;
+                }
+                Judgement::Pass => {}
+                Judgement::Stop => break,
             }
             if let Some(&(rank, seq)) = source.rest.next() {
                 self.heads.push(Reverse((rank, seq, index)));

@@ -40,6 +40,9 @@ impl Ledger {
                 self.redrive(&namespace, id, attempts, archive)
             }
             Command::Adjust { .. } => Err(super::insert::not_yet("change waiting jobs")),
+            Command::SetPolicy { namespace, subject, policy } => {
+                Ok(self.set_policy(namespace, subject, policy))
+            }
             Command::Delete { namespace, id } => self.delete(&namespace, id, archive),
             Command::Pause { namespace, queue } => Ok(self.set_paused(&namespace, &queue, true)),
             Command::Resume { namespace, queue } => Ok(self.set_paused(&namespace, &queue, false)),
@@ -201,6 +204,9 @@ fn describe(command: &Command) -> String {
         }
         Command::Adjust { namespace, id, priority, run_at } => {
             format!("adjust {namespace} {id} priority={priority:?} run_at={run_at:?}")
+        }
+        Command::SetPolicy { namespace, subject, policy } => {
+            format!("policy {namespace} {subject:?} {policy:?}")
         }
         Command::Delete { namespace, id } => format!("delete {namespace} {id}"),
         Command::Pause { namespace, queue } => format!("pause {namespace} {queue}"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use taskwright_core::rank::{self, AGING_DEFAULT};
-use taskwright_core::{JobError, Json, Life, Place, State, Timestamp};
+use taskwright_core::{JobError, Json, Life, Place, Rank, State, Timestamp};
 
 use crate::change::{Fixed, More, Vital};
 
@@ -127,6 +127,11 @@ impl Entry {
     /// A job that was never claimed and is on the timer.
     fn until(&self, due_at: Timestamp) -> Vital {
         fresh(self.fixed.max_attempts, Place::Until(due_at), due_at)
+    }
+
+    /// Its rank where it is due at this instant.
+    pub fn rank_at(&self, due_at: Timestamp) -> Rank {
+        rank::fifo(due_at, self.fixed.priority, AGING_DEFAULT)
     }
 
     /// What changes seldom, made where it was not there.

@@ -82,7 +82,7 @@ impl Ledger {
                 let life = taskwright_core::Life { state: State::Blocked, ..life };
                 Vital { life, finished_at: None, ..vital }
             }
-            false => vital,
+            false => self.lined_up(&fixed, vital),
         };
         self.changes.push(Change::Insert(Arc::clone(&fixed), first));
         let is_heard = self.is_heard;

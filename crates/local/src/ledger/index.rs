@@ -78,6 +78,7 @@ impl Ledger {
                 self.timer.insert((due_at, seq));
             }
             State::Running(_) => {
+                lane.running += 1;
                 if let Some(worker) = vital.run.and_then(|run| self.workers.get_mut(run.worker)) {
                     worker.held.insert(seq);
                     worker.suspects += usize::from(vital.life.is_suspect());
@@ -92,6 +93,7 @@ impl Ledger {
             self.expiry.insert((at, seq));
         }
         self.lanes.queues[queue_index].counters.add(Slot::of(vital.life.state), 1);
+        self.link_keys(seq, vital);
     }
 
     fn unlink(&mut self, seq: Seq, vital: &Vital) {
@@ -118,6 +120,9 @@ impl Ledger {
                 self.timer.remove(&(due_at, seq));
             }
             State::Running(_) => {
+                lane.running -= 1;
+                // A queue or task that held others back has room again.
+                self.became_ready |= self.limits.has_any();
                 if let Some(worker) = vital.run.and_then(|run| self.workers.get_mut(run.worker)) {
                     worker.held.remove(&seq);
                     worker.suspects -= usize::from(vital.life.is_suspect());
@@ -132,6 +137,7 @@ impl Ledger {
             self.expiry.remove(&(at, seq));
         }
         self.lanes.queues[queue_index].counters.subtract(Slot::of(vital.life.state), 1);
+        self.unlink_keys(seq, vital);
     }
 
     /// Counts jobs that ended and are no longer in memory.

@@ -85,7 +85,7 @@ impl Ledger {
         let place = place_at(due_at, self.now, job.priority);
         let waits_for = u32::try_from(job.extras.parents.len()).unwrap_or(u32::MAX);
         let life = Life::new(job.max_attempts, waits_for, place);
-        let fixed = Fixed {
+        let fixed = Arc::new(Fixed {
             seq,
             id: job.id,
             lane,
@@ -96,8 +96,10 @@ impl Ledger {
             max_attempts: life.max_attempts,
             args: job.args,
             extras: (!job.extras.is_empty()).then(|| Box::new(job.extras)),
-        };
-        (Arc::new(fixed), Vital { life, due_at, run: None, finished_at: None })
+        });
+        let vital = Vital { life, due_at, run: None, finished_at: None };
+        let vital = self.lined_up(&fixed, vital);
+        (fixed, vital)
     }
 
     /// The number of a lane, which is made where there was none.

@@ -29,6 +29,8 @@ pub struct Lane {
     pub ready: BTreeSet<(Rank, Seq)>,
     /// Ready jobs that were lost with their worker so often that a worker gets one at a time.
     pub suspects: BTreeSet<(Rank, Seq)>,
+    /// Jobs that run.
+    pub running: u32,
 }
 
 /// A queue.
@@ -80,6 +82,12 @@ impl Lanes {
         self.lanes.len()
     }
 
+    /// How many jobs of a task run, over all queues.
+    pub fn running_of_task(&self, namespace: &Name, task: &Name) -> u32 {
+        let of_task = |lane: &&Lane| lane.task == *task && lane.namespace == *namespace;
+        self.lanes.iter().filter(of_task).map(|lane| lane.running).sum()
+    }
+
     /// The number of a lane, where it exists.
     pub fn number(&self, namespace: &Name, queue: &Name, task: &Name) -> Option<LaneNumber> {
         self.lane_numbers.get(&(namespace.clone(), queue.clone(), task.clone())).copied()
@@ -126,6 +134,7 @@ impl Lanes {
             queue_index,
             ready: BTreeSet::new(),
             suspects: BTreeSet::new(),
+            running: 0,
         });
         self.lane_numbers.insert((namespace.clone(), queue.clone(), task.clone()), number);
         // Profiles that match the new lane must offer it.

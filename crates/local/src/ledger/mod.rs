@@ -15,6 +15,7 @@ mod import;
 mod index;
 mod insert;
 mod lanes;
+mod limits;
 mod query;
 mod replay;
 mod report;
@@ -27,12 +28,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
+use taskwright_core::limits::PROMOTIONS_MAX;
 use taskwright_core::{JobId, Json, Name, StateName, Timestamp, Token, WorkerId};
 use taskwright_store::{Event, Nudge, Result};
 
 use self::entry::Entry;
 use self::ids::Ids;
 use self::lanes::Lanes;
+use self::limits::Limits;
 pub use self::query::Found;
 pub use self::replay::{Loaded, LoadedJob};
 use self::seen::Seen;
@@ -101,6 +104,7 @@ pub struct Ledger {
     ids: Ids,
     lanes: Lanes,
     workers: Workers,
+    limits: Limits,
     /// Jobs on the timer, by when they are due.
     timer: BTreeSet<(Timestamp, Seq)>,
     /// Jobs that end as expired unless they start, by when.
@@ -168,6 +172,7 @@ impl Ledger {
             ids: Ids::default(),
             lanes: Lanes::default(),
             workers: Workers::default(),
+            limits: Limits::default(),
             timer: BTreeSet::new(),
             expiry: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -200,6 +205,11 @@ impl Ledger {
     /// How often the store was opened.
     pub fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    /// Serves the lines of the keys whose jobs or policies were changed.
+    pub fn settle_lines(&mut self) {
+        self.settle(PROMOTIONS_MAX);
     }
 
     /// Jobs in memory.
@@ -286,8 +296,15 @@ impl Ledger {
         z ^ (z >> 31)
     }
 
+    /// As `set_placed`, but a job that is due stands in line where a policy says so.
+    fn set(&mut self, seq: Seq, vital: Vital, more: Option<Box<More>>) {
+        let Some(entry) = self.jobs.get(&seq) else { return };
+        let vital = self.lined_up(&entry.fixed, vital);
+        self.set_placed(seq, vital, more);
+    }
+
     /// A job is now so: changes it, its place in every index and the counts, and notes the change.
-    fn set(&mut self, seq: Seq, vital: Vital, mut more: Option<Box<More>>) {
+    fn set_placed(&mut self, seq: Seq, vital: Vital, mut more: Option<Box<More>>) {
         if vital.life.token().is_none() && self.shows_progress(seq) {
             more.get_or_insert_default().progress = Some(self.no_text.clone());
         }

@@ -69,7 +69,7 @@ impl Ledger {
             })
             .collect();
         queues.sort_unstable();
-        Settings { queues }
+        Settings { queues, policies: self.limits.all_policies() }
     }
 
     /// See `Store::workers`.

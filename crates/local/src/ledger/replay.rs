@@ -12,8 +12,8 @@ use super::entry::Entry;
 use super::workers::Worker;
 use super::{Archive, Archived, Ledger};
 use crate::change::{
-    Change, Fixed, Lane, LaneNumber, More, Position, QueueSettings, Update, Vital, WorkerFact,
-    WorkerNumber,
+    Arrival, Change, Fixed, Lane, LaneNumber, More, PolicyFact, Position, QueueSettings, Update,
+    Vital, WorkerFact, WorkerNumber,
 };
 
 /// What the table hands over before its live jobs.
@@ -23,6 +23,10 @@ pub struct Loaded {
     pub lanes: Vec<Lane>,
     /// The settings of queues.
     pub queues: Vec<QueueSettings>,
+    /// The policies.
+    pub policies: Vec<PolicyFact>,
+    /// When the next start is due by a rate.
+    pub arrivals: Vec<Arrival>,
     /// Workers that hold jobs or were seen lately, each with the number of its last claim.
     pub workers: Vec<(WorkerFact, u64)>,
     /// The number that the next new worker gets.
@@ -55,6 +59,8 @@ impl Ledger {
         for queue in &loaded.queues {
             self.replay_queue(queue)?;
         }
+        loaded.policies.iter().for_each(|policy| self.limits.restore(policy));
+        loaded.arrivals.iter().for_each(|&arrival| self.limits.restore_arrival(arrival));
         for (worker, last_claim) in &loaded.workers {
             self.replay_worker(worker)?;
             if let Some(worker) = self.workers.get_mut(worker.number) {
@@ -126,6 +132,8 @@ impl Ledger {
                 Change::Lane(lane) => self.replay_lane(lane)?,
                 Change::Queue(queue) => self.replay_queue(queue)?,
                 Change::Worker(worker) => self.replay_worker(worker)?,
+                Change::Policy(policy) => self.limits.restore(policy),
+                Change::Arrival(arrival) => self.limits.restore_arrival(*arrival),
                 Change::Audit(_) => {}
             }
         }
@@ -136,6 +144,7 @@ impl Ledger {
     /// process that had the store open are over. `epoch` says how often the store was opened, this
     /// time included.
     pub fn resume(&mut self, epoch: u32, wall: taskwright_core::Timestamp) {
+        self.resume_lines();
         self.epoch = epoch;
         self.now = self.now.max(wall);
         self.swept_at = self.now;

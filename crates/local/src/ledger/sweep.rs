@@ -18,18 +18,33 @@ impl Ledger {
     pub fn sweep(&mut self, limit: usize) -> Swept {
         self.serve_time();
         let mut room = limit;
-        let mut swept = Swept {
+        let swept = Swept {
             lapsed: self.end_leases(&mut room),
             timed_out: self.end_timeouts(&mut room),
             expired: self.expire(&mut room),
             due: self.make_due_ready(&mut room),
+            promoted: self.serve_lines(&mut room),
+            more: (room == 0 && self.has_due()) || self.has_touched(),
             now: self.now,
-            next_due: self.timer.first().map(|&(at, _)| at),
+            next_due: self.next_due(),
             ..Swept::default()
         };
-        swept.more = room == 0 && self.has_due();
         self.forget_workers();
+        // Queues and tasks that their rate held back may have room by now.
+        self.became_ready |= self.limits.has_any();
         swept
+    }
+
+    fn serve_lines(&mut self, room: &mut usize) -> usize {
+        self.touch_due_lines();
+        let promoted = self.settle(*room);
+        *room -= promoted;
+        promoted
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        let timed = self.timer.first().map(|&(at, _)| at);
+        timed.into_iter().chain(self.next_room_at()).min()
     }
 
     fn has_due(&self) -> bool {

@@ -376,7 +376,7 @@ impl History {
                 known.finish(StateName::Cancelled, None);
                 Ok(())
             }
-            Controlled::Done { .. } | Controlled::Refused { .. } | Controlled::Taken { .. } => {
+            Controlled::Done { .. } | Controlled::Refused { .. } | Controlled::Taken { .. } | Controlled::PoliciesFull { .. } => {
                 Ok(())
             }
             Controlled::NotFound => self.not_found(index),
@@ -396,6 +396,7 @@ impl History {
                 ensure!(ended.is_none(), "job {index} ended as {ended:?} and is {state}");
                 Ok(())
             }
+            Controlled::PoliciesFull { .. } => Err(format!("job {index} is no policy")),
             Controlled::Taken { holder } => {
                 Err(format!("job {index} has no key that {holder} holds"))
             }

@@ -1,12 +1,14 @@
 //! Writing a fold.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Statement, Transaction};
-use taskwright_core::{AttemptRecord, Json, StateName, Timestamp, limits};
+use taskwright_core::limits::{ATTEMPTS_KEPT_FIRST, ATTEMPTS_KEPT_LAST};
+use taskwright_core::{AttemptRecord, Json, StateName, Timestamp};
 use taskwright_store::Result;
 
 use super::failure::{corrupt, failed};
 use super::fold::{Fold, Hold, Inserted, Patch};
 use super::held::Held;
+use super::limits;
 use super::prune::{Doomed, Ended, remember};
 use super::schema::{LONG_BYTES, Long, WEIGHT, number_of, state_of};
 use super::{Head, Table, Tally};
@@ -55,6 +57,7 @@ fn write(
     scratch: &mut Vec<u8>,
 ) -> Result<()> {
     write_facts(transaction, fold).map_err(failed(APPLY))?;
+    limits::write(transaction, fold).map_err(failed(APPLY))?;
     let mut jobs = Jobs::new(transaction, scratch, fold.now).map_err(failed(APPLY))?;
     for (job, fixed) in fold.written(held_from) {
         jobs.insert(job, fixed, head)?;
@@ -361,7 +364,7 @@ impl<'a> Jobs<'a> {
                     attempt.error.as_ref().map(|error| &*error.message),
                 ))?;
         }
-        let kept = limits::ATTEMPTS_KEPT_FIRST + limits::ATTEMPTS_KEPT_LAST;
+        let kept = ATTEMPTS_KEPT_FIRST + ATTEMPTS_KEPT_LAST;
         if newest.attempt as usize > kept {
             self.connection
                 .prepare_cached(
@@ -372,8 +375,8 @@ impl<'a> Jobs<'a> {
                 )?
                 .execute((
                     seq.cast_signed(),
-                    limits::ATTEMPTS_KEPT_FIRST as i64,
-                    limits::ATTEMPTS_KEPT_LAST as i64,
+                    ATTEMPTS_KEPT_FIRST as i64,
+                    ATTEMPTS_KEPT_LAST as i64,
                 ))?;
         }
         Ok(())

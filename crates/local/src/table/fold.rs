@@ -10,8 +10,8 @@ use rustc_hash::FxHashMap;
 use taskwright_core::{AttemptRecord, Json, State, Timestamp, limits};
 
 use crate::change::{
-    Audit, Change, Fixed, Lane, More, Position, QueueSettings, Seq, Update, Vital, WorkerFact,
-    WorkerNumber,
+    Arrival, Audit, Change, Fixed, Lane, More, PolicyFact, Position, QueueSettings, Seq, Update,
+    Vital, WorkerFact, WorkerNumber,
 };
 
 /// Room for so many inserted jobs is kept when there are none.
@@ -33,6 +33,8 @@ pub struct Fold {
     pub(super) updated: FxHashMap<Seq, Patch>,
     pub(super) lanes: Vec<Lane>,
     pub(super) queues: Vec<QueueSettings>,
+    pub(super) policies: Vec<PolicyFact>,
+    pub(super) arrivals: FxHashMap<u64, Timestamp>,
     pub(super) workers: Vec<WorkerFact>,
     pub(super) audit: Vec<Audit>,
     /// The highest number of a claim of each worker that claimed.
@@ -244,6 +246,8 @@ impl Fold {
         self.updated.clear();
         self.lanes.clear();
         self.queues.clear();
+        self.policies.clear();
+        self.arrivals.clear();
         self.workers.clear();
         self.audit.clear();
         self.claims.clear();
@@ -262,6 +266,10 @@ impl Fold {
             }
             Change::Lane(lane) => self.lanes.push(lane),
             Change::Queue(settings) => self.queues.push(settings),
+            Change::Policy(policy) => self.policies.push(*policy),
+            Change::Arrival(Arrival { number, at }) => {
+                self.arrivals.insert(number, at);
+            }
             Change::Worker(worker) => self.workers.push(worker),
             Change::Audit(audit) => self.audit.push(audit),
         }

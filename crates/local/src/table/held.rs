@@ -61,7 +61,12 @@ impl Held {
             Change::Insert(fixed, _) => self.contains(fixed.seq),
             Change::Update(update) => self.contains(update.seq),
             Change::Delete(seq) => self.contains(*seq),
-            Change::Lane(_) | Change::Queue(_) | Change::Worker(_) | Change::Audit(_) => false,
+            Change::Lane(_)
+            | Change::Queue(_)
+            | Change::Policy(_)
+            | Change::Arrival(_)
+            | Change::Worker(_)
+            | Change::Audit(_) => false,
         });
     }
 

@@ -6,11 +6,13 @@ use taskwright_core::{JobId, Json, StateName, Timestamp, WorkerId};
 use taskwright_store::Result;
 
 use super::failure::failed;
+use super::limits;
 use super::row::{self, BEHIND, COLUMNS};
 use super::schema::{ARGS_LEN, number_of, numbers_of, state_of};
 use super::{Head, Table, Tally};
 use crate::change::{
-    Fixed, Lane, LaneNumber, More, QueueSettings, Seq, Vital, WorkerFact, WorkerNumber,
+    Arrival, Fixed, Lane, LaneNumber, More, PolicyFact, QueueSettings, Seq, Vital, WorkerFact,
+    WorkerNumber,
 };
 
 /// Workers that hold nothing are forgotten at start, but for so many that were first seen last.
@@ -27,6 +29,10 @@ pub struct Loaded {
     pub lanes: Vec<Lane>,
     /// The settings of queues.
     pub queues: Vec<QueueSettings>,
+    /// The policies.
+    pub policies: Vec<PolicyFact>,
+    /// When the next start is due by a rate.
+    pub arrivals: Vec<Arrival>,
     /// Workers that hold jobs, and the newest others, by number, with the number of the last claim.
     pub workers: Vec<(WorkerFact, u64)>,
     /// The number that the next worker gets.
@@ -78,6 +84,8 @@ impl Table {
         Ok(Loaded {
             lanes: self.lanes()?,
             queues: self.queues()?,
+            policies: limits::policies(&self.connection)?,
+            arrivals: limits::arrivals(&self.connection)?,
             workers: self.workers()?,
             next_worker: self.next_worker()?,
             ended: self.ended_counts()?,

@@ -15,6 +15,7 @@ mod fold;
 mod handle;
 mod held;
 mod inbox;
+mod limits;
 mod list;
 mod load;
 mod look;

@@ -8,12 +8,13 @@ use taskwright_core::StateName;
 use taskwright_store::{Error, ErrorKind, Result};
 
 use super::failure::{corrupt, failed};
+use super::limits;
 use crate::change::Seq;
 
 /// `TWRT` in the header of the file: `file` and we know whose it is.
 pub(super) const APPLICATION_ID: i32 = 0x5457_5254;
 /// The format that this version writes, kept as `user_version`.
-pub(super) const FORMAT: i32 = 2;
+pub(super) const FORMAT: i32 = 3;
 /// Longer texts live apart from their row, in bytes.
 pub(super) const LONG_BYTES: usize = 4 * 1024;
 
@@ -284,6 +285,7 @@ fn create(transaction: Transaction<'_>, new_store: u128) -> rusqlite::Result<()>
         [new_store.to_be_bytes()],
     )?;
     transaction.execute_batch(HELD)?;
+    transaction.execute_batch(limits::TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
@@ -296,7 +298,10 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.transaction()?;
-    transaction.execute_batch(HELD)?;
+    if format < 2 {
+        transaction.execute_batch(HELD)?;
+    }
+    transaction.execute_batch(limits::TABLES)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }

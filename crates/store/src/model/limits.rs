@@ -31,6 +31,14 @@ impl State {
         policies.map(|(subject, policy)| (subject.clone(), *policy)).collect()
     }
 
+    pub fn all_policies(&self) -> Vec<(Name, Subject, Policy)> {
+        let of = |namespace: &Name| {
+            let named = |(subject, policy)| (namespace.clone(), subject, policy);
+            self.policies_of(namespace).into_iter().map(named).collect::<Vec<_>>()
+        };
+        self.policies.keys().flat_map(of).collect()
+    }
+
     /// The keys of a job that have a policy, in their order, by number.
     fn limited_keys(&self, job: &Job) -> Vec<(u64, Policy)> {
         let Some(policies) = self.policies.get(&job.namespace) else { return Vec::new() };

@@ -1,0 +1,131 @@
+//! Policies, and what rates have used.
+
+use rusqlite::{Connection, Row};
+use taskwright_core::{Name, Policy, Rate, Subject, Timestamp};
+use taskwright_store::Result;
+
+use super::failure::{corrupt, failed};
+use super::fold::Fold;
+use crate::change::{Arrival, PolicyFact};
+
+const LOAD: &str = "load the policies";
+
+pub(super) const TABLES: &str = "
+CREATE TABLE policies (
+    namespace     TEXT NOT NULL,
+    kind          TEXT NOT NULL,
+    queue         TEXT NOT NULL,
+    name          TEXT NOT NULL,
+    concurrency   INTEGER,
+    count         INTEGER,
+    period_ms     INTEGER,
+    burst         INTEGER,
+    PRIMARY KEY (namespace, kind, queue, name)
+) WITHOUT ROWID;
+CREATE TABLE arrivals (
+    number        INTEGER PRIMARY KEY,
+    at            INTEGER NOT NULL
+);
+CREATE INDEX arrival_at ON arrivals (at);
+";
+
+pub(super) fn write(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
+    for fact in &fold.policies {
+        write_policy(connection, fact)?;
+    }
+    if fold.arrivals.is_empty() {
+        return Ok(());
+    }
+    // What is over says nothing any more.
+    connection.prepare_cached("DELETE FROM arrivals WHERE at <= ?1")?.execute([fold.now.as_micros()])?;
+    for (number, at) in fold.arrivals.iter().filter(|(_, at)| **at > fold.now) {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO arrivals VALUES (?1, ?2)")?
+            .execute((number.cast_signed(), at.as_micros()))?;
+    }
+    Ok(())
+}
+
+fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<()> {
+    let (kind, queue, name) = match &fact.subject {
+        Subject::Queue(queue) => ("queue", queue.as_str(), ""),
+        Subject::Task(task) => ("task", "", task.as_str()),
+        Subject::Group { queue, group } => ("group", queue.as_str(), &**group),
+        Subject::Key(key) => ("key", "", &**key),
+    };
+    let Some(policy) = fact.policy else {
+        let sql = "DELETE FROM policies WHERE (namespace, kind, queue, name) = (?1, ?2, ?3, ?4)";
+        let subject = (fact.namespace.as_str(), kind, queue, name);
+        return connection.prepare_cached(sql)?.execute(subject).map(|_| ());
+    };
+    let (count, burst) = (policy.rate.map(|rate| rate.count), policy.rate.map(|rate| rate.burst));
+    let period_ms = policy.rate.map(|rate| rate.period_ms.cast_signed());
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO policies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+        .execute((
+            fact.namespace.as_str(),
+            kind,
+            queue,
+            name,
+            policy.concurrency,
+            count,
+            period_ms,
+            burst,
+        ))
+        .map(|_| ())
+}
+
+pub(super) fn policies(connection: &Connection) -> Result<Vec<PolicyFact>> {
+    let sql = "SELECT namespace, kind, queue, name, concurrency, count, period_ms, burst FROM policies";
+    let mut statement = connection.prepare(sql).map_err(failed(LOAD))?;
+    let mut rows = statement.query([]).map_err(failed(LOAD))?;
+    let mut policies = Vec::new();
+    while let Some(row) = rows.next().map_err(failed(LOAD))? {
+        policies.push(PolicyFact {
+            namespace: name(&text(row, 0)?)?,
+            subject: subject(row)?,
+            policy: Some(policy(row).map_err(failed(LOAD))?),
+        });
+    }
+    Ok(policies)
+}
+
+fn subject(row: &Row<'_>) -> Result<Subject> {
+    let (kind, queue, named) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
+    Ok(match kind.as_str() {
+        "queue" => Subject::Queue(name(&queue)?),
+        "task" => Subject::Task(name(&named)?),
+        "group" => Subject::Group { queue: name(&queue)?, group: named.into() },
+        "key" => Subject::Key(named.into()),
+        other => return Err(corrupt(format_args!("{other:?} is nothing that has a policy"))),
+    })
+}
+
+fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
+    let (count, period_ms): (Option<u32>, Option<i64>) = (row.get(5)?, row.get(6)?);
+    let burst: Option<u32> = row.get(7)?;
+    let rate = count.zip(period_ms).zip(burst).map(|((count, period_ms), burst)| Rate {
+        count,
+        period_ms: period_ms.cast_unsigned(),
+        burst,
+    });
+    Ok(Policy { concurrency: row.get(4)?, rate })
+}
+
+fn text(row: &Row<'_>, column: usize) -> Result<String> {
+    row.get(column).map_err(failed(LOAD))
+}
+
+fn name(text: &str) -> Result<Name> {
+    Name::new(text).map_err(|error| corrupt(format_args!("a policy names something wrongly: {error}")))
+}
+
+pub(super) fn arrivals(connection: &Connection) -> Result<Vec<Arrival>> {
+    let mut statement = connection.prepare("SELECT number, at FROM arrivals").map_err(failed(LOAD))?;
+    let arrival = |row: &Row<'_>| {
+        let (number, at): (i64, i64) = (row.get(0)?, row.get(1)?);
+        Ok(Arrival { number: number.cast_unsigned(), at: Timestamp::from_micros(at) })
+    };
+    let rows = statement.query_map([], arrival).map_err(failed(LOAD))?;
+    rows.collect::<rusqlite::Result<_>>().map_err(failed(LOAD))
+}
