@@ -28,6 +28,7 @@ impl Ledger {
             ..Swept::default()
         };
         swept.more = room == 0 && self.has_due();
+        self.keys.end_elapsed(self.now, limit);
         self.forget_workers();
         swept
     }

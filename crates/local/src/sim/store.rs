@@ -164,7 +164,11 @@ impl Machine {
 
 /// Makes a job that waits for its time wait for ever.
 fn put_off(change: &mut Change) {
-    let (Change::Insert(_, vital) | Change::Update(Update { vital, .. })) = change else { return };
+    let vital = match change {
+        Change::Insert(_, vital) | Change::Update(Update { vital, .. }) => vital,
+        Change::Rewrite(rewrite) => &mut rewrite.vital,
+        _ => return,
+    };
     if let State::Available(Place::Until(at)) = &mut vital.life.state {
         *at = Timestamp::from_micros(i64::MAX);
     }

@@ -10,7 +10,7 @@ use super::row::{self, BEHIND, COLUMNS};
 use super::schema::{ARGS_LEN, number_of, numbers_of, state_of};
 use super::{Head, Table, Tally};
 use crate::change::{
-    Fixed, Lane, LaneNumber, More, QueueSettings, Seq, Vital, WorkerFact, WorkerNumber,
+    Fixed, Lane, LaneNumber, More, QueueSettings, Seq, TimedHold, Vital, WorkerFact, WorkerNumber,
 };
 
 /// Workers that hold nothing are forgotten at start, but for so many that were first seen last.
@@ -33,6 +33,8 @@ pub struct Loaded {
     pub next_worker: WorkerNumber,
     /// How many jobs ended in which lane and state.
     pub ended: Vec<(LaneNumber, StateName, u64)>,
+    /// The unique keys that ended jobs hold for a time.
+    pub holds: Vec<TimedHold>,
 }
 
 /// A job that has not ended.
@@ -53,7 +55,8 @@ pub struct LiveJob {
 pub(super) fn head(connection: &Connection) -> Result<Head> {
     let sql = "SELECT store, epoch, position, high_water, next_seq, ended_jobs, ended_bytes, \
                dead_jobs, dead_bytes, (SELECT count(*) FROM ended), \
-               EXISTS (SELECT 1 FROM payload), whole FROM meta JOIN held";
+               EXISTS (SELECT 1 FROM payload), whole, EXISTS (SELECT 1 FROM timed_holds) \
+               FROM meta JOIN held";
     connection
         .query_row(sql, [], |row| {
             Ok(Head {
@@ -67,6 +70,7 @@ pub(super) fn head(connection: &Connection) -> Result<Head> {
                 gone: row.get(9)?,
                 has_long: row.get(10)?,
                 whole: row.get::<_, i64>(11)?.cast_unsigned(),
+                has_holds: row.get(12)?,
             })
         })
         .map_err(failed(LOAD))
@@ -81,6 +85,7 @@ impl Table {
             workers: self.workers()?,
             next_worker: self.next_worker()?,
             ended: self.ended_counts()?,
+            holds: self.timed_holds()?,
         })
     }
 

@@ -13,7 +13,7 @@ use crate::change::Seq;
 /// `TWRT` in the header of the file: `file` and we know whose it is.
 pub(super) const APPLICATION_ID: i32 = 0x5457_5254;
 /// The format that this version writes, kept as `user_version`.
-pub(super) const FORMAT: i32 = 2;
+pub(super) const FORMAT: i32 = 3;
 /// Longer texts live apart from their row, in bytes.
 pub(super) const LONG_BYTES: usize = 4 * 1024;
 
@@ -137,6 +137,15 @@ CREATE TABLE held (
     workers       BLOB NOT NULL
 );
 INSERT INTO held SELECT 1, position, x'', x'' FROM meta;
+";
+
+/// New in format 3: until when jobs hold their unique key that do so for a time.
+const TIMED_HOLDS: &str = "
+CREATE TABLE timed_holds (
+    seq           INTEGER PRIMARY KEY,
+    until         INTEGER NOT NULL
+);
+CREATE INDEX timed_hold_until ON timed_holds (until);
 ";
 
 /// What people look at with `sqlite3`: names, words and times instead of numbers.
@@ -284,6 +293,7 @@ fn create(transaction: Transaction<'_>, new_store: u128) -> rusqlite::Result<()>
         [new_store.to_be_bytes()],
     )?;
     transaction.execute_batch(HELD)?;
+    transaction.execute_batch(TIMED_HOLDS)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
@@ -296,7 +306,10 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.transaction()?;
-    transaction.execute_batch(HELD)?;
+    if format < 2 {
+        transaction.execute_batch(HELD)?;
+    }
+    transaction.execute_batch(TIMED_HOLDS)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }
