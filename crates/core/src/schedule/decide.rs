@@ -113,6 +113,22 @@ pub fn resume(schedule: &Schedule<'_>, state: &State, now: Timestamp) -> Decisio
     Decision { skipped, ..after }
 }
 
+/// The jobs of the instants that are due later than `from` and not later than `to`, whether or not
+/// they were made or skipped before: the first `max` of them, at most [`TICKS_MAX`]. For more, go on
+/// from the last instant. They have the ids that the schedule itself gives, so that what is there
+/// already is not made again; no policy applies.
+pub fn backfill(schedule: &Schedule<'_>, from: Timestamp, to: Timestamp, max: usize) -> Vec<Tick> {
+    let instants = schedule.rule.between(from, to, max.min(TICKS_MAX));
+    let tick = |instant| Tick {
+        instant,
+        job: job_id(schedule.namespace, schedule.name, instant),
+        run_at: instant,
+        is_late: true,
+        cancels_last: false,
+    };
+    instants.into_iter().map(tick).collect()
+}
+
 /// One decision while it is made.
 struct Round<'a> {
     schedule: &'a Schedule<'a>,

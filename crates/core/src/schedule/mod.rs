@@ -24,7 +24,7 @@ mod zone;
 pub use calendar::{Calendar, InvalidCalendar};
 pub use civil::{Date, InvalidDate};
 pub use cron::{Cron, InvalidCron};
-pub use decide::{Decision, Schedule, SkipReason, Skipped, Tick, decide, resume};
+pub use decide::{Decision, Schedule, SkipReason, Skipped, Tick, backfill, decide, resume};
 pub use job_id::job_id;
 pub use policy::{CatchUp, InvalidPolicy, Overlap, PausedBy, Policy, State};
 pub use rule::{InvalidRule, Rule, RuleSpec, When};

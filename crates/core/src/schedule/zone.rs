@@ -28,7 +28,11 @@ impl Zone {
     /// The zone of a name such as `Europe/Berlin`; upper and lower case do not matter.
     pub fn named(name: &str) -> Result<Self, UnknownZone> {
         static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
-        let rules = DATABASE.get(name).map_err(|_| UnknownZone(name.chars().take(80).collect()))?;
+        let unknown = || UnknownZone(name.chars().take(80).collect());
+        let rules = DATABASE.get(name).map_err(|_| unknown())?;
+        if rules.is_unknown() {
+            return Err(unknown());
+        }
         let canonical = rules.iana_name().unwrap_or(name).into();
         Ok(Zone { name: canonical, rules })
     }

@@ -277,6 +277,18 @@ fn more_than_fits_into_a_call_follows_in_the_next() {
     assert_eq!(second.wake, Some(now.plus(Duration::from_secs(1))));
 }
 
+#[test]
+fn a_backfill_has_the_ids_that_the_schedule_gives() {
+    let mut scene = Scene::hourly(Overlap::Allow, CatchUp::All { max: 10 });
+    let made = scene.decide(hour(3));
+    let again = backfill(&scene.schedule(), hour(0), hour(3), 100);
+    let jobs = |ticks: &[Tick]| ticks.iter().map(|tick| tick.job).collect::<Vec<_>>();
+    assert_eq!(jobs(&again), jobs(&made.ticks));
+    assert_eq!(backfill(&scene.schedule(), hour(0), hour(3), 2).len(), 2);
+    let days = HOUR * 24 * 365;
+    assert_eq!(backfill(&scene.schedule(), hour(0).minus(days), hour(0), 9_999).len(), TICKS_MAX);
+}
+
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 fn below(seed: &mut u64, bound: u64) -> u64 {
     *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

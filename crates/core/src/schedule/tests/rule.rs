@@ -275,6 +275,35 @@ fn random_rule(random: &mut Random) -> Rule {
     }
 }
 
+/// Windows and calendars leave out exactly the ticks whose wall clocks say so, looked at one by one.
+#[test]
+fn what_is_left_out_is_what_each_tick_by_itself_says() {
+    let name = Name::new("c").unwrap();
+    let dates = ["2026-03-29", "2026-03-30", "2026-10-25", "2026-11-01", "2011-12-31"];
+    let calendar = Calendar::of_dates(name.clone(), dates.map(|date| date.parse().unwrap()));
+    let begins = ["2026-03-20T00:00:00Z", "2026-10-15T00:00:00Z", "2011-12-20T00:00:00Z"].map(at);
+    for seed in 0..60 {
+        let mut random = Random(seed);
+        let spec = random_rule(&mut random).spec().clone();
+        let excluded = [vec![], vec![name.clone()]][random.below(2)].clone();
+        let every = rule(RuleSpec { windows: vec![], ..spec.clone() });
+        let spec = RuleSpec { excluded, ..spec };
+        let Ok(some) = Rule::new(spec.clone(), std::slice::from_ref(&calendar)) else { continue };
+        let begin = random.one_of(&begins);
+        let all = every.between(begin, begin.plus(Duration::from_secs(20 * 86_400)), 20_000);
+        let Some(&end) = all.last() else { continue };
+        let counts = |tick: &&Timestamp| {
+            let shown = some.zone().show(**tick);
+            let date: Date = shown[..10].parse().unwrap();
+            let is_excluded = !spec.excluded.is_empty() && calendar.excludes(date);
+            let wall = at(&format!("{}Z", &shown[..19])).as_micros() / MICROS;
+            !is_excluded && (spec.windows.is_empty() || time_left(&spec.windows, wall).is_some())
+        };
+        let expected: Vec<_> = all.iter().filter(counts).copied().collect();
+        assert_eq!(some.between(begin, end, 20_000), expected, "seed {seed}: {spec:?}");
+    }
+}
+
 #[test]
 fn ticks_are_strictly_later_and_monotone() {
     for seed in 0..150 {
