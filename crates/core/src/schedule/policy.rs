@@ -104,7 +104,8 @@ pub struct State {
 }
 
 impl State {
-    /// A schedule that is made, or whose rule is changed, now: only later instants are its own.
+    /// A schedule that is made now: only later instants are its own. One whose rule is changed keeps
+    /// its state but for `last`, which becomes now.
     pub fn new(now: Timestamp) -> Self {
         State { last: now, paused: None, failures: 0, live: false, queued: None }
     }

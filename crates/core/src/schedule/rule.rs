@@ -156,7 +156,8 @@ impl Rule {
     /// Where windows and calendars leave out [`TICK_LOOKS_MAX`] ticks or days one after another,
     /// nothing more counts as due.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let start = self.spec.start.map_or(Timestamp::from_micros(FIRST_SECOND * MICROS), before);
+        let first = Timestamp::from_micros(FIRST_SECOND * MICROS);
+        let start = self.spec.start.map_or(first, |start| before(start).max(first));
         let mut after = after.max(start);
         for _ in 0..TICK_LOOKS_MAX {
             let tick = self.tick_after(after)?;

@@ -162,6 +162,41 @@ fn every_hour_means_every_real_hour() {
     );
 }
 
+/// The ticks of a day in Europe/Berlin whose hours of wall time are in a range, without the date.
+fn berlin(cron: &str, day: &str, count: usize) -> Vec<String> {
+    let after = (second(&format!("{day}T00:00:00+01:00")) - 3_601) * 1_000_000;
+    let all = ticks(cron, "Europe/Berlin", &Timestamp::from_micros(after).to_string(), count + 3);
+    let of_day = all.iter().filter_map(|shown| shown.strip_prefix(&format!("{day}T")));
+    of_day.take(count).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_of_the_document_is_true() {
+    let (spring, autumn) = ("2026-03-29", "2026-10-25");
+    assert_eq!(berlin("30 2 * * *", spring, 1), ["03:00:00+02:00"]);
+    assert_eq!(berlin("30 2 * * *", autumn, 1), ["02:30:00+02:00"]);
+    assert_eq!(berlin("*/20 2 * * *", spring, 2), ["03:00:00+02:00"]);
+    assert_eq!(
+        berlin("*/20 2 * * *", autumn, 4),
+        ["02:00:00+02:00", "02:20:00+02:00", "02:40:00+02:00"]
+    );
+    assert_eq!(berlin("0 1-3 * * *", spring, 9), ["01:00:00+01:00", "03:00:00+02:00"]);
+    assert_eq!(
+        berlin("0 1-3 * * *", autumn, 4),
+        ["01:00:00+02:00", "02:00:00+02:00", "03:00:00+01:00"]
+    );
+    assert_eq!(berlin("30 * * * *", spring, 3)[1..], ["01:30:00+01:00", "03:30:00+02:00"]);
+    assert_eq!(
+        berlin("30 * * * *", autumn, 5)[2..],
+        ["02:30:00+02:00", "02:30:00+01:00", "03:30:00+01:00"]
+    );
+    assert_eq!(berlin("0 */2 * * *", spring, 2), ["00:00:00+01:00", "04:00:00+02:00"]);
+    assert_eq!(
+        berlin("0 */2 * * *", autumn, 4),
+        ["00:00:00+02:00", "02:00:00+02:00", "02:00:00+01:00", "04:00:00+01:00"]
+    );
+}
+
 #[test]
 fn a_schedule_goes_on_where_a_whole_day_is_left_out() {
     assert_eq!(

@@ -77,6 +77,21 @@ fn ticks_are_from_start_on_and_before_end() {
 }
 
 #[test]
+fn the_ends_of_time_are_no_trouble() {
+    let [first, last] = [i64::MIN, i64::MAX].map(Timestamp::from_micros);
+    let specs = [cron("@daily"), cron("@every 1h"), cron("0 */2 29 2 *")];
+    for spec in specs {
+        let spec = in_zone("Europe/Berlin", RuleSpec { start: Some(first), ..spec });
+        let rule = rule(spec);
+        assert!(rule.next_after(first).is_some_and(|tick| tick > first));
+        assert_eq!(rule.next_after(last), None);
+        assert_eq!(rule.between(first, last, 3).len(), 3);
+    }
+    let never = RuleSpec { start: Some(last), ..cron("@daily") };
+    assert!(matches!(Rule::new(never, &[]), Err(InvalidRule::NeverDue(_))));
+}
+
+#[test]
 fn between_begins_after_from_and_includes_to() {
     let hours = hourly("2026-11-21T09:00:00Z", 4);
     let rule = rule(cron("@hourly"));
