@@ -5,9 +5,11 @@
 //! why, so that replaying it needs no rule.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use taskwright_core::{
-    AttemptRecord, Extras, JobError, JobId, Json, Life, Name, Policy, Subject, Timestamp, WorkerId,
+    AttemptRecord, Extras, JobError, JobId, Json, Life, Name, Policy, Subject, Timestamp, Unique,
+    Until, WorkerId,
 };
 
 /// The number of a group in the journal, from 1, without gaps over the whole life of a store.
@@ -29,6 +31,8 @@ pub enum Change {
     Insert(Arc<Fixed>, Vital),
     /// A job is now so.
     Update(Update),
+    /// A job that waits is another one now, but for its id, lane and digest.
+    Rewrite(Box<Rewrite>),
     /// A job was deleted.
     Delete(Seq),
     /// A lane was named.
@@ -45,7 +49,7 @@ pub enum Change {
     Audit(Audit),
 }
 
-/// What of a job never changes.
+/// What of a job never changes, unless it is rewritten while it waits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fixed {
     /// Its number.
@@ -68,6 +72,75 @@ pub struct Fixed {
     pub args: Json,
     /// What most jobs leave empty.
     pub extras: Option<Box<Extras>>,
+}
+
+/// What a waiting job is given, and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rewrite {
+    /// The job.
+    pub seq: Seq,
+    /// −10 to 10.
+    pub priority: i8,
+    /// The longest an attempt may run.
+    pub timeout_ms: Option<u64>,
+    /// The `max_attempts` as if it was inserted with it.
+    pub max_attempts: u32,
+    /// Words to find it by; `None`: they stay.
+    pub tags: Option<Vec<Arc<str>>>,
+    /// The input; `None`: it stays.
+    pub args: Option<Json>,
+    /// All that changes with every step.
+    pub vital: Vital,
+}
+
+impl Rewrite {
+    /// A rewrite that leaves everything as it is, for a job that then has this `vital`.
+    pub fn of(fixed: &Fixed, vital: Vital) -> Self {
+        Rewrite {
+            seq: fixed.seq,
+            priority: fixed.priority,
+            timeout_ms: fixed.timeout_ms,
+            max_attempts: fixed.max_attempts,
+            tags: None,
+            args: None,
+            vital,
+        }
+    }
+}
+
+impl Fixed {
+    /// The key that it can hold, and until when.
+    pub fn unique(&self) -> Option<&Unique> {
+        self.extras.as_ref()?.unique.as_ref()
+    }
+
+    /// When it lets go of its unique key, where only time decides that.
+    pub fn key_elapses_at(&self) -> Option<Timestamp> {
+        match self.unique()?.until {
+            Until::Elapsed { ms } => Some(self.created_at.plus(Duration::from_millis(ms))),
+            Until::Claimed | Until::Finished => None,
+        }
+    }
+
+    /// Takes over what it is given.
+    pub fn rewrite(&mut self, rewrite: &Rewrite) {
+        self.priority = rewrite.priority;
+        self.timeout_ms = rewrite.timeout_ms;
+        self.max_attempts = rewrite.max_attempts;
+        if let Some(tags) = &rewrite.tags {
+            self.extras = with_tags(self.extras.take(), tags);
+        }
+        if let Some(args) = &rewrite.args {
+            self.args.clone_from(args);
+        }
+    }
+}
+
+/// The extras of a job that now has these tags.
+pub fn with_tags(extras: Option<Box<Extras>>, tags: &[Arc<str>]) -> Option<Box<Extras>> {
+    let mut extras = extras.unwrap_or_default();
+    extras.tags = tags.to_vec();
+    (!extras.is_empty()).then_some(extras)
 }
 
 /// What of a job changes with every step, whole.
@@ -120,6 +193,19 @@ pub struct More {
     pub progress: Option<Json>,
     /// What a later attempt can start from.
     pub checkpoint: Option<Json>,
+}
+
+/// A unique key that an ended job holds for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimedHold {
+    /// The job.
+    pub seq: Seq,
+    /// The tenant.
+    pub namespace: Name,
+    /// The key.
+    pub key: Arc<str>,
+    /// Until when.
+    pub until: Timestamp,
 }
 
 /// A lane and its name.

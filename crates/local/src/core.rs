@@ -281,8 +281,8 @@ impl Core {
                 };
                 answer(reply, Ok(settled))
             }
-            Request::Pruned(counts, remembered, reply) => {
-                ledger.pruned(&counts, remembered);
+            Request::Pruned(pruned, reply) => {
+                ledger.pruned(&pruned.counts, &pruned.holds, pruned.remembered);
                 answer(reply, Ok(()))
             }
         };

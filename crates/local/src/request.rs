@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
-use taskwright_core::{Job, JobId, Name, StateName, Policy, Subject, Timestamp};
+use taskwright_core::{Job, JobId, Name, Policy, Subject, Timestamp};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Heartbeat, HeartbeatReply, Imported, Insert, Inserted,
     QueueCounts, Record, Report, Reported, Result, Settings, Swept, WorkerView,
 };
 use tokio::sync::oneshot;
 
-use crate::change::{LaneNumber, Position};
+use crate::change::Position;
 use crate::ledger::Found;
+use crate::table::Pruned;
 
 /// Where an answer goes. A caller that no longer waits is no error.
 pub type Reply<T> = oneshot::Sender<Result<T>>;
@@ -45,8 +46,8 @@ pub enum Request {
     Settings(Reply<(Position, Settings)>),
     /// Everything asked before is durable at this position, and this is the time.
     Settle(Reply<Settled>),
-    /// The table has pruned ended jobs, and remembers so many ids.
-    Pruned(Vec<(LaneNumber, StateName, u64)>, u64, Reply<()>),
+    /// The table has pruned ended jobs.
+    Pruned(Pruned, Reply<()>),
 }
 
 /// How the store stands.
@@ -116,7 +117,7 @@ impl Request {
             Request::Import(_, reply) => answer(reply, error),
             Request::Settings(reply) => answer(reply, error),
             Request::Settle(reply) => answer(reply, error),
-            Request::Pruned(.., reply) => answer(reply, error),
+            Request::Pruned(_, reply) => answer(reply, error),
         }
     }
 }

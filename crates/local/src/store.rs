@@ -173,10 +173,9 @@ impl LocalStore {
             return Ok((0, false));
         }
         let pruned = self.table.prune(now, self.retention, limit).await?;
-        let count = pruned.ids.len();
-        let (counts, remembered) = (pruned.counts, pruned.remembered);
-        self.ask(|reply| Request::Pruned(counts, remembered, reply)).await?;
-        Ok((count, pruned.more))
+        let (count, more) = (pruned.ids.len(), pruned.more);
+        self.ask(|reply| Request::Pruned(pruned, reply)).await?;
+        Ok((count, more))
     }
 
     fn opened(&self) -> MutexGuard<'_, Option<Open>> {

@@ -21,10 +21,6 @@ impl Harness for MemoryHarness {
         LocalStore::open_memory(MemoryOptions { retention }, self.clock()).expect("a memory store")
     }
 
-    fn lacks_unique(&self) -> bool {
-        true
-    }
-
     fn clock(&self) -> Arc<ManualClock> {
         Arc::clone(&self.0)
     }
@@ -62,10 +58,6 @@ impl Harness for FileHarness {
     async fn open(&self, retention: Retention) -> Arc<dyn Store> {
         *self.retention.lock().expect("the harness") = retention;
         self.opened()
-    }
-
-    fn lacks_unique(&self) -> bool {
-        true
     }
 
     fn clock(&self) -> Arc<ManualClock> {

@@ -10,14 +10,14 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::connect::Fault;
-use crate::lanes::{FRESH, Lane, RETURNED, SUSPECT};
-use crate::link::{Argument, Transaction, no_answer};
+use crate::lanes::{FRESH, GIVEN_BACK, Lane, RETURNED, SUSPECT};
+use crate::link::{Argument, Transaction, no_answer, raised};
 use crate::record::{Record, Shelf};
 use crate::row::{COLUMNS, Changes, JOINS, get, record};
 use crate::store::PostgresStore;
 
 /// How often a transaction begins again because it needs a lane that is new.
-const ATTEMPTS_MAX: usize = 5;
+pub(crate) const ATTEMPTS_MAX: usize = 5;
 
 pub(crate) const SAVE: &str = "select taskwright.save_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
     $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
@@ -71,17 +71,17 @@ impl Held {
     }
 }
 
-/// Lanes that a transaction lacks: it ends without a trace and begins again when they are there.
+/// Lanes that a transaction lacks, as they are new or were given back: it ends without a trace and begins again when they are there.
 #[derive(Default)]
 pub(crate) struct Lacking(Mutex<Vec<Lane>>);
 
 impl Lacking {
-    fn note(&self, lanes: Vec<Lane>) -> Fault {
+    pub fn note(&self, lanes: Vec<Lane>) -> Fault {
         *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = lanes;
         Fault::Store(Error::new(ErrorKind::Busy, "some lanes are new; try again"))
     }
 
-    fn take(&self) -> Vec<Lane> {
+    pub fn take(&self) -> Vec<Lane> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
@@ -118,7 +118,9 @@ impl PostgresStore {
             let done = Box::pin(self.link.pool.transact(self.link.deadline(), work)).await;
             let lanes = lacking.take();
             match done {
-                Err(_) if !lanes.is_empty() => drop(self.lanes.numbers(&self.link, &lanes).await?),
+                Err(_) if !lanes.is_empty() => {
+                    self.lanes.numbers(&self.link, &lanes, self.tally.from()).await?;
+                }
                 Err(error) => return Err(error),
                 Ok((answer, held)) => {
                     self.announce(held.events());
@@ -225,8 +227,13 @@ impl PostgresStore {
             };
             changes.add(record, lane);
         }
-        tx.query(SAVE, &changes.arguments()).await?;
-        Ok(())
+        match tx.query(SAVE, &changes.arguments()).await {
+            Err(fault) if raised(&fault).is_some_and(|code| code == GIVEN_BACK) => {
+                self.lanes.forget(&named);
+                Err(lacking.note(named))
+            }
+            saved => saved.map(drop),
+        }
     }
 
     /// The lane that a changed job goes to; `None`: the one it is in.

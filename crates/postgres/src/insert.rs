@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use taskwright_core::limits::{ID_WINDOW, LANES_MAX};
 use taskwright_core::rank::AGING_DEFAULT;
 use taskwright_core::{JobId, NewJob, StateName, Timestamp};
-use taskwright_store::{Event, Insert, Inserted, Refusal, Result};
+use taskwright_store::{Error, ErrorKind, Event, Insert, Inserted, Refusal, Result};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::codec::extras_text;
-use crate::lanes::{FRESH, Lane};
+use crate::lanes::{FRESH, GIVEN_BACK, Lane};
 use crate::link::{micros, no_answer};
 use crate::row::{get, state_numbered};
 use crate::store::PostgresStore;
@@ -19,6 +19,9 @@ use crate::store::PostgresStore;
 const CONFLICT: &str = "TW001";
 /// … and where the id of a deleted job is known no longer than until now.
 const FORGOTTEN: &str = "TW003";
+
+/// How often a call begins again because lanes were given back in the middle of it.
+const ATTEMPTS_MAX: usize = 5;
 
 /// A job of a call, and what the database needs to know of it.
 struct Item {
@@ -47,10 +50,48 @@ impl Known {
     }
 }
 
+impl Item {
+    fn wanted_lane(&self) -> Lane {
+        Lane {
+            namespace: self.namespace,
+            queue: self.job.queue.clone(),
+            task: self.job.task.clone(),
+            priority: i16::from(self.job.priority),
+            kind: FRESH,
+        }
+    }
+}
+
+/// How an attempt to write came out.
+enum Written {
+    /// With these answers.
+    Answered(Vec<Inserted>),
+    /// An id is taken, and nothing was written.
+    Taken,
+    /// A lane was given back to others, and nothing was written.
+    GivenBack,
+}
+
 impl PostgresStore {
     pub(crate) async fn insert_jobs(&self, insert: Insert) -> Result<Vec<Inserted>> {
         let Insert { jobs, partial } = insert;
-        let items = self.items(jobs).await?;
+        if jobs.iter().any(|job| job.extras.unique.is_some()) {
+            return Err(not_yet("keep keys unique"));
+        }
+        let mut items = self.items(jobs).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            if let Some(answers) = self.insert_items(&items, partial).await? {
+                return Ok(answers);
+            }
+            let lanes: Vec<Lane> = items.iter().map(Item::wanted_lane).collect();
+            self.lanes.forget(&lanes);
+            self.find_lanes(&mut items).await?;
+        }
+        Err(lanes_taken())
+    }
+
+    /// `None`: a lane was given back to others, and nothing was written.
+    async fn insert_items(&self, items: &[Item], partial: bool) -> Result<Option<Vec<Inserted>>> {
         let mut answers: Vec<Option<Inserted>> = vec![None; items.len()];
 
         let clashes = |item: &Item| item.job.fingerprint != items[item.first].job.fingerprint;
@@ -72,30 +113,30 @@ impl PostgresStore {
         }
         let is_refused = |answer: &Option<Inserted>| matches!(answer, Some(Inserted::Refused(_)));
         if !partial && answers.iter().any(is_refused) {
-            return Ok(without_writing(answers));
+            return Ok(Some(without_writing(answers)));
         }
 
         let open = |index: usize, item: &Item| item.first == index && answers[index].is_none();
         let fresh: Vec<usize> =
             (0..items.len()).filter(|&index| open(index, &items[index])).collect();
-        match self.write(&items, &fresh, partial).await {
-            Ok(Some(written)) => {
+        match self.write(items, &fresh, partial).await? {
+            Written::Answered(written) => {
                 for (index, answer) in fresh.into_iter().zip(written) {
                     answers[index] = Some(answer);
                 }
             }
-            Ok(None) => {
+            Written::GivenBack => return Ok(None),
+            Written::Taken => {
                 let known = self.known(items.iter().collect()).await?;
                 let answers = items.iter().zip(known);
                 let answers =
                     answers.map(|(item, known)| known.map(|known| known.answer(&item.job)));
-                return Ok(without_writing(answers.collect()));
+                return Ok(Some(without_writing(answers.collect())));
             }
-            Err(error) => return Err(error),
         }
-        self.answer_repetitions(&items, &mut answers).await?;
-        self.announce_new(&items, &answers);
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or(Inserted::Skipped)).collect())
+        self.answer_repetitions(items, &mut answers).await?;
+        self.announce_new(items, &answers);
+        Ok(Some(answers.into_iter().map(|answer| answer.unwrap_or(Inserted::Skipped)).collect()))
     }
 
     async fn items(&self, jobs: Vec<NewJob>) -> Result<Vec<Item>> {
@@ -106,35 +147,29 @@ impl PostgresStore {
             let first = *firsts.entry((namespace, job.id)).or_insert(index);
             items.push(Item { job, namespace, lane: None, first });
         }
-        let lane = |item: &Item| Lane {
-            namespace: item.namespace,
-            queue: item.job.queue.clone(),
-            task: item.job.task.clone(),
-            priority: i16::from(item.job.priority),
-            kind: FRESH,
-        };
-        let lanes: Vec<Lane> = items.iter().map(lane).collect();
-        let numbers = self.lanes.numbers(&self.link, &lanes).await?;
-        for (item, number) in items.iter_mut().zip(numbers) {
-            item.lane = number;
-        }
+        self.find_lanes(&mut items).await?;
         Ok(items)
     }
 
-    /// Writes the items at these places; `None`: an id is taken, and nothing was written.
-    async fn write(
-        &self,
-        all: &[Item],
-        places: &[usize],
-        partial: bool,
-    ) -> Result<Option<Vec<Inserted>>> {
-        if places.is_empty() {
-            return Ok(Some(Vec::new()));
+    async fn find_lanes(&self, items: &mut [Item]) -> Result<()> {
+        let lanes: Vec<Lane> = items.iter().map(Item::wanted_lane).collect();
+        let numbers = self.lanes.numbers(&self.link, &lanes, self.tally.from()).await?;
+        for (item, number) in items.iter_mut().zip(numbers) {
+            item.lane = number;
         }
-        if let [place] = places
-            && let Some(answer) = self.write_one(&all[*place]).await?
-        {
-            return Ok(Some(vec![answer]));
+        Ok(())
+    }
+
+    /// Writes the items at these places.
+    async fn write(&self, all: &[Item], places: &[usize], partial: bool) -> Result<Written> {
+        if places.is_empty() {
+            return Ok(Written::Answered(Vec::new()));
+        }
+        if let [place] = places {
+            match self.write_one(&all[*place]).await? {
+                Written::Taken => {}
+                written => return Ok(written),
+            }
         }
         let items: Vec<&Item> = places.iter().map(|&place| &all[place]).collect();
         let jobs = || items.iter().map(|item| &item.job);
@@ -182,7 +217,8 @@ impl PostgresStore {
                 self.forget_ids(&ids).await?;
                 return Box::pin(self.write(all, places, partial)).await;
             }
-            Err(code) if code == CONFLICT => return Ok(None),
+            Err(code) if code == CONFLICT => return Ok(Written::Taken),
+            Err(code) if code == GIVEN_BACK => return Ok(Written::GivenBack),
             Err(code) => return Err(no_answer(&format!("an insert (SQLSTATE {code})"))),
         };
         let mut answers = vec![Inserted::Skipped; items.len()];
@@ -200,15 +236,15 @@ impl PostgresStore {
                 }
             };
         }
-        Ok(Some(answers))
+        Ok(Written::Answered(answers))
     }
 
-    /// Writes one item, the cheapest way; `None`: its id is known, and nothing was written.
-    async fn write_one(&self, item: &Item) -> Result<Option<Inserted>> {
+    /// Writes one item, the cheapest way.
+    async fn write_one(&self, item: &Item) -> Result<Written> {
         let job = &item.job;
-        let rows = self
+        let written = self
             .link
-            .query(
+            .attempt(
                 "select taskwright.insert_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
                  $13) as seq",
                 &[
@@ -228,8 +264,16 @@ impl PostgresStore {
                 ],
             )
             .await?;
+        let rows = match written {
+            Ok(rows) => rows,
+            Err(code) if code == GIVEN_BACK => return Ok(Written::GivenBack),
+            Err(code) => return Err(no_answer(&format!("an insert (SQLSTATE {code})"))),
+        };
         let seq = rows.first().map(|row| get::<Option<i64>>(row, "seq")).transpose()?.flatten();
-        Ok(seq.map(|seq| Inserted::New { seq: seq.unsigned_abs() }))
+        Ok(match seq {
+            Some(seq) => Written::Answered(vec![Inserted::New { seq: seq.unsigned_abs() }]),
+            None => Written::Taken,
+        })
     }
 
     /// Forgets ids of deleted jobs that were to be known until now.
@@ -326,6 +370,13 @@ impl PostgresStore {
     }
 }
 
+/// The error for one who lost his lanes to others again and again.
+pub(crate) fn lanes_taken() -> Error {
+    let message =
+        "the lanes of the jobs were given back to others while they were written; try again";
+    Error::new(ErrorKind::Busy, message).retry_after(std::time::Duration::from_millis(200))
+}
+
 /// The answers of a call of which nothing is written.
 fn without_writing(answers: Vec<Option<Inserted>>) -> Vec<Inserted> {
     let answer = |answer| match answer {
@@ -333,4 +384,8 @@ fn without_writing(answers: Vec<Option<Inserted>>) -> Vec<Inserted> {
         _ => Inserted::Skipped,
     };
     answers.into_iter().map(answer).collect()
+}
+
+pub(crate) fn not_yet(what: &str) -> Error {
+    Error::new(ErrorKind::Invalid, format!("this store cannot {what} yet; use another one"))
 }

@@ -1,6 +1,8 @@
-//! The numbers that namespaces and lanes have in the database, remembered. They never change.
+//! The numbers that namespaces and lanes have in the database, remembered. A number never names
+//! anything else; but a lane without live jobs may be given back to others and its number be gone,
+//! which the database says (`GIVEN_BACK`) when somebody writes to it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use taskwright_core::Name;
@@ -17,6 +19,12 @@ pub(crate) const FRESH: i16 = 0;
 pub(crate) const RETURNED: i16 = 1;
 /// Jobs that were lost so often that a worker holds one at a time.
 pub(crate) const SUSPECT: i16 = 2;
+
+/// What the database raises where jobs were to be written to a lane that was given back.
+pub(crate) const GIVEN_BACK: &str = "TW004";
+
+/// Most lanes that are remembered; then all are forgotten.
+const REMEMBERED_MAX: usize = 100_000;
 
 /// Where jobs wait.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,18 +89,38 @@ impl Lanes {
         Ok(namespace)
     }
 
-    /// The numbers of lanes; `None` for those that there is no room for.
-    pub async fn numbers(&self, link: &Link, lanes: &[Lane]) -> Result<Vec<Option<i32>>> {
-        let numbers = self.known(lanes);
+    /// The numbers of lanes; `None` for those that there is no room for. `tally_from` is the number
+    /// from which on there may be notes of writers.
+    pub async fn numbers(
+        &self,
+        link: &Link,
+        lanes: &[Lane],
+        tally_from: i64,
+    ) -> Result<Vec<Option<i32>>> {
+        let mut numbers = self.known(lanes);
         let missing = lanes.iter().zip(&numbers).filter(|(_, number)| number.is_none());
         let mut missing: Vec<&Lane> = missing.map(|(lane, _)| lane).collect();
         if missing.is_empty() {
             return Ok(numbers);
         }
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         missing.retain(|lane| seen.insert(*lane));
-        self.intern(link, &missing).await?;
-        Ok(self.known(lanes))
+        let given = self.intern(link, &missing, tally_from).await?;
+        for (lane, number) in lanes.iter().zip(&mut numbers) {
+            *number = number.or_else(|| given.get(lane).copied());
+        }
+        Ok(numbers)
+    }
+
+    /// Some lanes may have been given back: they have to be asked for again.
+    pub fn forget(&self, lanes: &[Lane]) {
+        self.write(|known| {
+            for lane in lanes {
+                if let Some(number) = known.numbers.remove(lane) {
+                    known.lanes.remove(&number);
+                }
+            }
+        });
     }
 
     /// The numbers of lanes that this node knows.
@@ -100,7 +128,12 @@ impl Lanes {
         self.read(|known| lanes.iter().map(|lane| known.numbers.get(lane).copied()).collect())
     }
 
-    async fn intern(&self, link: &Link, lanes: &[&Lane]) -> Result<()> {
+    async fn intern<'l>(
+        &self,
+        link: &Link,
+        lanes: &[&'l Lane],
+        tally_from: i64,
+    ) -> Result<HashMap<&'l Lane, i32>> {
         let namespaces: Vec<i32> = lanes.iter().map(|lane| lane.namespace).collect();
         let queues: Vec<&str> = lanes.iter().map(|lane| lane.queue.as_str()).collect();
         let tasks: Vec<&str> = lanes.iter().map(|lane| lane.task.as_str()).collect();
@@ -109,7 +142,7 @@ impl Lanes {
         let max = i32::try_from(LANES_MAX).unwrap_or(i32::MAX);
         let rows = link
             .query(
-                "select ord, number from taskwright.lanes($1, $2, $3, $4, $5, $6)",
+                "select ord, number from taskwright.lanes($1, $2, $3, $4, $5, $6, $7)",
                 &[
                     (&namespaces, Type::INT4_ARRAY),
                     (&queues, Type::TEXT_ARRAY),
@@ -117,18 +150,21 @@ impl Lanes {
                     (&priorities, Type::INT2_ARRAY),
                     (&kinds, Type::INT2_ARRAY),
                     (&max, Type::INT4),
+                    (&tally_from, Type::INT8),
                 ],
             )
             .await?;
+        let mut given = HashMap::with_capacity(rows.len());
         for row in &rows {
             let ord: i64 = get(row, "ord")?;
             let number: i32 = get(row, "number")?;
             let index = usize::try_from(ord - 1).unwrap_or(usize::MAX);
             if let Some(lane) = lanes.get(index) {
                 self.remember(number, (*lane).clone());
+                given.insert(*lane, number);
             }
         }
-        Ok(())
+        Ok(given)
     }
 
     /// The lanes with these numbers, in no order; those that are new to this node are looked up.
@@ -170,6 +206,10 @@ impl Lanes {
     fn remember(&self, number: i32, lane: Lane) -> Arc<Lane> {
         let lane = Arc::new(lane);
         self.write(|known| {
+            if known.lanes.len() >= REMEMBERED_MAX {
+                known.numbers.clear();
+                known.lanes.clear();
+            }
             known.numbers.insert(Arc::clone(&lane), number);
             known.lanes.insert(number, Arc::clone(&lane));
         });

@@ -15,6 +15,7 @@ mod control;
 mod describe;
 mod floors;
 mod gather;
+mod give_back;
 mod health;
 mod heartbeat;
 mod hints;

@@ -97,7 +97,8 @@ impl Link {
     }
 }
 
-fn raised(fault: &Fault) -> Option<String> {
+/// The code of an error of our own, or of an id that was taken at the same moment.
+pub(crate) fn raised(fault: &Fault) -> Option<String> {
     let Fault::Database(error) = fault else { return None };
     let code = error.code()?.code();
     (code.starts_with("TW") || code == TAKEN).then(|| code.to_owned())

@@ -12,11 +12,12 @@ use taskwright_store::{
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::change::SAVE;
+use crate::change::{ATTEMPTS_MAX, Lacking, SAVE};
 use crate::codec::extras_text;
 use crate::connect::Fault;
-use crate::lanes::{FRESH, Lane, RETURNED, SUSPECT};
-use crate::link::{Transaction, no_answer};
+use crate::insert::lanes_taken;
+use crate::lanes::{FRESH, GIVEN_BACK, Lane, RETURNED, SUSPECT};
+use crate::link::{Transaction, no_answer, raised};
 use crate::record::{Record, Shelf};
 use crate::row::{BIG_COLUMNS, COLUMNS, Changes, JOINS, get, name, record};
 use crate::store::PostgresStore;
@@ -27,6 +28,19 @@ struct Arriving {
     namespace: i32,
     lane: i32,
     kind: i16,
+}
+
+impl Arriving {
+    fn wanted_lane(&self) -> Lane {
+        let job = &self.record.job;
+        Lane {
+            namespace: self.namespace,
+            queue: job.queue.clone(),
+            task: job.task.clone(),
+            priority: i16::from(job.priority),
+            kind: self.kind,
+        }
+    }
 }
 
 impl PostgresStore {
@@ -111,9 +125,9 @@ impl PostgresStore {
         }
         let uuids: Vec<Uuid> = ids.iter().map(|(_, id, _)| Uuid::from_u128(id.as_u128())).collect();
         self.forget_ids(&uuids).await?;
-        let (places, arriving): (Vec<_>, Vec<_>) =
+        let (places, mut arriving): (Vec<_>, Vec<_>) =
             arriving.into_iter().filter_map(|(place, job)| Some((place, job?))).unzip();
-        for (at, seq) in self.write_imported(&arriving).await? {
+        for (at, seq) in self.write_imported(&mut arriving).await? {
             answers[places[at]] = Some(Imported::New { seq });
         }
         if answers.iter().any(Option::is_none) {
@@ -139,28 +153,51 @@ impl PostgresStore {
             State::Available(_) => RETURNED,
             _ => FRESH,
         };
-        let lane = Lane {
-            namespace,
-            queue: record.job.queue.clone(),
-            task: record.job.task.clone(),
-            priority: i16::from(record.job.priority),
-            kind,
-        };
-        let number = self.lanes.numbers(&self.link, &[lane]).await?;
-        let number = number.into_iter().next().flatten();
-        Ok(number.map(|lane| Arriving { record, namespace, lane, kind }))
+        let mut arriving = Arriving { record, namespace, lane: 0, kind };
+        let wanted = [arriving.wanted_lane()];
+        let numbers = self.lanes.numbers(&self.link, &wanted, self.tally.from()).await?;
+        Ok(numbers.into_iter().flatten().next().map(|lane| {
+            arriving.lane = lane;
+            arriving
+        }))
     }
 
     /// Writes jobs; answers the places and numbers of the new ones.
-    async fn write_imported(&self, jobs: &[Arriving]) -> Result<Vec<(usize, u64)>> {
+    async fn write_imported(&self, jobs: &mut [Arriving]) -> Result<Vec<(usize, u64)>> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
+        let lacking = Lacking::default();
+        for _ in 0..ATTEMPTS_MAX {
+            let written = self.try_to_write(jobs, &lacking).await;
+            let lanes = lacking.take();
+            if lanes.is_empty() {
+                return written;
+            }
+            self.lanes.forget(&lanes);
+            let numbers = self.lanes.numbers(&self.link, &lanes, self.tally.from()).await?;
+            for (job, number) in jobs.iter_mut().zip(numbers) {
+                job.lane = number.ok_or_else(lanes_taken)?;
+            }
+        }
+        Err(lanes_taken())
+    }
+
+    async fn try_to_write(
+        &self,
+        jobs: &[Arriving],
+        lacking: &Lacking,
+    ) -> Result<Vec<(usize, u64)>> {
         self.link
             .pool
             .transact(self.link.deadline(), |connection| async move {
                 let transaction = Transaction { connection, link: &self.link };
-                let new = adopt(&transaction, jobs).await?;
+                let new = match adopt(&transaction, jobs).await {
+                    Err(fault) if raised(&fault).is_some_and(|code| code == GIVEN_BACK) => {
+                        return Err(lacking.note(jobs.iter().map(Arriving::wanted_lane).collect()));
+                    }
+                    new => new?,
+                };
                 let mut changes = Changes::default();
                 for (place, seq) in &new {
                     let Arriving { record, lane, kind, .. } = &jobs[*place];

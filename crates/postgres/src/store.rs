@@ -1,6 +1,6 @@
 //! The store: its parts, and the contract in terms of them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -44,6 +44,7 @@ pub struct PostgresStore {
     pub(crate) gather: Arc<Gather>,
     pub(crate) has_more: AtomicBool,
     pub(crate) sweeps: AtomicU64,
+    pub(crate) lanes_looked_at: AtomicI32,
     pub(crate) pace: Mutex<Pace>,
     pub(crate) tally: TallyMark,
     is_closed: AtomicBool,
@@ -75,6 +76,7 @@ impl PostgresStore {
             gather: Arc::default(),
             has_more: AtomicBool::new(false),
             sweeps: AtomicU64::new(0),
+            lanes_looked_at: AtomicI32::new(0),
             pace: Mutex::default(),
             tally: TallyMark::default(),
             is_closed: AtomicBool::new(false),

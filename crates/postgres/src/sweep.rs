@@ -137,6 +137,9 @@ impl PostgresStore {
         if is_test || number.is_multiple_of(PRUNE_EVERY) || self.has_more.load(Ordering::Relaxed) {
             swept.pruned = self.prune(begun.now, left, &mut swept.more).await?;
         }
+        if is_test || number.is_multiple_of(PRUNE_EVERY) {
+            self.give_back_lanes().await?;
+        }
         if begun.forgotten {
             self.forget_ids_of_old(begun.now).await?;
         }

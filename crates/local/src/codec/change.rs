@@ -7,7 +7,9 @@ use taskwright_core::{JobId, Json, WorkerId};
 use super::vital::{self, Draft, MAX_ATTEMPTS_USUAL, at_base, from_base};
 use super::wire::{Reader, Tag, Writer};
 use super::{Base, CodecError, extras, limits, more};
-use crate::change::{Audit, Change, Fixed, Lane, QueueSettings, Update, Vital, WorkerFact};
+use crate::change::{
+    Audit, Change, Fixed, Lane, QueueSettings, Rewrite, Update, Vital, WorkerFact,
+};
 
 const INSERT: Tag = Tag::record(1);
 const UPDATE: Tag = Tag::record(2);
@@ -16,8 +18,9 @@ const LANE: Tag = Tag::record(4);
 const QUEUE: Tag = Tag::record(5);
 const WORKER: Tag = Tag::record(6);
 const AUDIT: Tag = Tag::record(7);
-const POLICY: Tag = Tag::record(8);
-const ARRIVAL: Tag = Tag::record(9);
+const REWRITE: Tag = Tag::record(8);
+const POLICY: Tag = Tag::record(9);
+const ARRIVAL: Tag = Tag::record(10);
 
 /// Appends one change.
 #[inline]
@@ -38,6 +41,7 @@ pub fn put(writer: &mut Writer<'_>, change: &Change, base: Base) {
             limits::put_arrival(writer, *arrival, base);
         }
         Change::Audit(audit) => put_audit(writer, audit, base),
+        Change::Rewrite(rewrite) => put_rewrite(writer, rewrite, base),
     }
 }
 
@@ -54,12 +58,13 @@ pub fn take(reader: &mut Reader<'_>, base: Base) -> Result<Change, CodecError> {
         Some(POLICY) => limits::take_policy(reader).map(|policy| Change::Policy(Box::new(policy))),
         Some(ARRIVAL) => limits::take_arrival(reader, base).map(Change::Arrival),
         Some(AUDIT) => take_audit(reader, base).map(Change::Audit),
+        Some(REWRITE) => take_rewrite(reader, base).map(Box::new).map(Change::Rewrite),
         Some(_) => Err(reader.unknown()),
         None => Err(CodecError::Missing { record: "a group", field: "change where one must be" }),
     }
 }
 
-// In an insert and in an update; their other numbers are those of the vital fields.
+// In an insert, an update and a rewrite; their other numbers are those of the vital fields.
 const SEQ: Tag = Tag::unsigned(12);
 const MORE: Tag = Tag::record(13);
 const ID: Tag = Tag::fixed_16(14);
@@ -71,6 +76,9 @@ const TIMEOUT_MS: Tag = Tag::unsigned(43);
 const FINGERPRINT: Tag = Tag::fixed_8(44);
 const MAX_ATTEMPTS_FIRST: Tag = Tag::unsigned(45);
 const EXTRAS: Tag = Tag::record(46);
+/// The tags of a rewritten job are replaced, by those that follow.
+const OTHER_TAGS: Tag = Tag::flag(47);
+const OTHER_TAG: Tag = Tag::text(48);
 
 #[inline]
 fn put_update(writer: &mut Writer<'_>, update: &Update, base: Base) {
@@ -138,10 +146,7 @@ fn take_insert(reader: &mut Reader<'_>, base: Base) -> Result<Change, CodecError
             LANE_NUMBER => lane = Some(reader.unsigned()?),
             FINGERPRINT => fingerprint = Some(reader.fixed_8()?),
             CREATED_AT => created_at = reader.signed()?,
-            PRIORITY => {
-                let level = reader.signed()?;
-                priority = i8::try_from(level).map_err(|_| reader.impossible())?;
-            }
+            PRIORITY => priority = take_priority(reader)?,
             TIMEOUT_MS => timeout_ms = Some(reader.unsigned()?),
             MAX_ATTEMPTS_FIRST => max_attempts = reader.unsigned()?,
             EXTRAS => filled = Some(Box::new(extras::take(reader, base)?)),
@@ -164,6 +169,57 @@ fn take_insert(reader: &mut Reader<'_>, base: Base) -> Result<Change, CodecError
         extras: filled,
     };
     Ok(Change::Insert(Arc::new(fixed), draft.finish(base, RECORD)?))
+}
+
+fn put_rewrite(writer: &mut Writer<'_>, rewrite: &Rewrite, base: Base) {
+    writer.reserve(128 + rewrite.args.as_ref().map_or(0, Json::len));
+    writer.flag(REWRITE);
+    writer.unsigned(SEQ, rewrite.seq);
+    writer.apart(PRIORITY, rewrite.priority.into(), 0);
+    if let Some(timeout_ms) = rewrite.timeout_ms {
+        writer.unsigned(TIMEOUT_MS, timeout_ms);
+    }
+    writer.unusual(MAX_ATTEMPTS_FIRST, rewrite.max_attempts, MAX_ATTEMPTS_USUAL);
+    vital::put(writer, &rewrite.vital, base);
+    if let Some(tags) = &rewrite.tags {
+        writer.flag(OTHER_TAGS);
+        for tag in tags {
+            writer.text(OTHER_TAG, tag);
+        }
+    }
+    writer.text_if_any(ARGS, rewrite.args.as_ref().map(Json::as_str));
+    writer.end();
+}
+
+fn take_rewrite(reader: &mut Reader<'_>, base: Base) -> Result<Rewrite, CodecError> {
+    const RECORD: &str = "a rewrite";
+    let (mut seq, mut priority, mut timeout_ms) = (None, 0, None);
+    let (mut max_attempts, mut args, mut tags) = (MAX_ATTEMPTS_USUAL, None, None);
+    let mut draft = Draft::default();
+    while let Some(tag) = reader.tag(RECORD)? {
+        match tag {
+            SEQ => seq = Some(reader.unsigned()?),
+            PRIORITY => priority = take_priority(reader)?,
+            TIMEOUT_MS => timeout_ms = Some(reader.unsigned()?),
+            MAX_ATTEMPTS_FIRST => max_attempts = reader.unsigned()?,
+            OTHER_TAGS => tags = Some(Vec::new()),
+            OTHER_TAG => {
+                let text = reader.text()?;
+                tags.as_mut().ok_or_else(|| reader.impossible())?.push(text);
+            }
+            ARGS => args = Some(Json::from_trusted(reader.text()?)),
+            tag if draft.accept(tag, reader)? => {}
+            _ => return Err(reader.unknown()),
+        }
+    }
+    let seq = seq.ok_or(CodecError::Missing { record: RECORD, field: "seq" })?;
+    let vital = draft.finish(base, RECORD)?;
+    Ok(Rewrite { seq, priority, timeout_ms, max_attempts, tags, args, vital })
+}
+
+fn take_priority(reader: &mut Reader<'_>) -> Result<i8, CodecError> {
+    let level = reader.signed()?;
+    i8::try_from(level).map_err(|_| reader.impossible())
 }
 
 // In a lane, the settings of a queue and a worker.

@@ -33,7 +33,7 @@ impl Ledger {
         if claim.seq == last {
             return Ok(Some(self.claimed_before(number, claim.seq)));
         }
-        let given = self.give(number, claim);
+        let given = self.hand_out(number, claim);
         if given.is_empty() {
             return Ok((claim.max == 0).then(Vec::new));
         }
@@ -45,7 +45,7 @@ impl Ledger {
 
     /// Gives jobs, smallest rank first, and puts aside those whose keys have no room; then those
     /// that this made ready.
-    fn give(&mut self, number: WorkerNumber, claim: &Claim) -> Vec<ClaimedJob> {
+    fn hand_out(&mut self, number: WorkerNumber, claim: &Claim) -> Vec<ClaimedJob> {
         let run = Run { worker: number, claim: claim.seq, started_at: self.now };
         let mut given: Vec<ClaimedJob> = Vec::new();
         let mut looks = CLAIM_LOOKS_MAX;

@@ -39,7 +39,9 @@ impl Ledger {
             Command::Redrive { namespace, id, attempts } => {
                 self.redrive(&namespace, id, attempts, archive)
             }
-            Command::Adjust { .. } => Err(super::insert::not_yet("change waiting jobs")),
+            Command::Adjust { namespace, id, priority, run_at } => {
+                self.adjust(&namespace, id, priority, run_at, archive)
+            }
             Command::SetPolicy { namespace, subject, policy } => {
                 Ok(self.set_policy(namespace, subject, policy))
             }
@@ -92,6 +94,10 @@ impl Ledger {
         let Ok(life) = step(&vital.life, &Event::Redrive { attempts, place }) else {
             return Ok(self.refused(seq, vital.life.state));
         };
+        if let Some(holder) = self.rival(seq, &life, archive)? {
+            self.let_alone(seq);
+            return Ok(Controlled::Taken { holder });
+        }
         self.set(seq, Vital { life, due_at: self.now, finished_at: None, ..vital }, None);
         Ok(Controlled::Done { state: Some(life.state.name()) })
     }
@@ -127,14 +133,20 @@ impl Ledger {
         self.departing.push_back((self.position, seq));
         let queue_index = self.lanes.get(lane).queue_index;
         self.lanes.queues[queue_index].counters.subtract(Slot::of(state), 1);
+        self.note_key(seq);
     }
 
-    /// The answer for a job that stays as it is, and goes again if it was only recalled.
-    fn refused(&mut self, seq: Seq, state: State) -> Controlled {
+    /// The answer for a job that stays as it is.
+    pub(super) fn refused(&mut self, seq: Seq, state: State) -> Controlled {
+        self.let_alone(seq);
+        Controlled::Refused { state: state.name() }
+    }
+
+    /// A job stays as it is, and goes again if it was only recalled.
+    fn let_alone(&mut self, seq: Seq) {
         if self.recalled.remove(&seq) {
             self.depart(seq);
         }
-        Controlled::Refused { state: state.name() }
     }
 
     fn set_paused(&mut self, namespace: &Name, queue: &Name, paused: bool) -> Controlled {
@@ -153,7 +165,7 @@ impl Ledger {
     }
 
     /// The number of a job, brought back into memory where it had left it.
-    fn recall(
+    pub(super) fn recall(
         &mut self,
         namespace: &Name,
         id: JobId,
@@ -203,7 +215,10 @@ fn describe(command: &Command) -> String {
             format!("redrive {namespace} {id} attempts={attempts}")
         }
         Command::Adjust { namespace, id, priority, run_at } => {
-            format!("adjust {namespace} {id} priority={priority:?} run_at={run_at:?}")
+            let priority = priority.map(|priority| format!(" priority={priority}"));
+            let run_at = run_at.map(|run_at| format!(" run_at={run_at}"));
+            let [priority, run_at] = [priority, run_at].map(Option::unwrap_or_default);
+            format!("adjust {namespace} {id}{priority}{run_at}")
         }
         Command::SetPolicy { namespace, subject, policy } => {
             format!("policy {namespace} {subject:?} {policy:?}")

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{JobError, Json, Life, Place, Rank, State, Timestamp};
 
-use crate::change::{Fixed, More, Vital};
+use crate::change::{Fixed, More, Position, Rewrite, Vital};
 
 /// A job that has not ended, or whose end the table has not applied yet.
 #[derive(Debug)]
 pub struct Entry {
-    /// What never changes. Its args are empty once the table has them and memory is short.
+    /// What never changes, but while it waits. Its args are empty once the table has them and memory is short.
     pub fixed: Arc<Fixed>,
     heart: Heart,
     /// Bytes of its args, here or in the table.
@@ -46,6 +46,8 @@ pub struct Rare {
     pub undone_ends: u32,
     /// Whether an operator deleted it.
     pub deleted: bool,
+    /// The position of the group that gave it other args than it was inserted with.
+    pub args_at: Position,
 }
 
 impl Rare {
@@ -60,6 +62,7 @@ impl Rare {
             self.cancel_reason = None;
         }
     }
+
     /// Takes over what `more` says.
     pub fn absorb(&mut self, more: &More) {
         fn take<T: Clone>(field: &mut Option<T>, new: &Option<T>) {
@@ -132,6 +135,33 @@ impl Entry {
     /// Its rank where it is due at this instant.
     pub fn rank_at(&self, due_at: Timestamp) -> Rank {
         rank::fifo(due_at, self.fixed.priority, AGING_DEFAULT)
+    }
+
+    /// What it is given while it waits, all but its place.
+    pub fn rewrite(&mut self, rewrite: &Rewrite, position: Position) {
+        let vital = self.vital();
+        Arc::make_mut(&mut self.fixed).rewrite(rewrite);
+        // What stands for most of the vital fields follows from what has just changed.
+        self.set_vital(vital);
+        if let Some(args) = &rewrite.args {
+            self.args_len = u32::try_from(args.len()).unwrap_or(u32::MAX);
+            self.rare_mut().args_at = position;
+        }
+    }
+
+    /// Leaves its args to the table; how many bytes that frees. The table's thread may still hold
+    /// the job for a moment: then it keeps them.
+    pub fn evict_args(&mut self, no_text: &Json) -> usize {
+        Arc::get_mut(&mut self.fixed)
+            .map_or(0, |fixed| std::mem::replace(&mut fixed.args, no_text.clone()).len())
+    }
+
+    /// Whether it holds its unique key.
+    pub fn holds_key(&self, now: Timestamp) -> bool {
+        let fixed = &self.fixed;
+        fixed.unique().is_some_and(|unique| {
+            !self.is_deleted() && unique.is_held(&self.vital().life, fixed.created_at, now)
+        })
     }
 
     /// What changes seldom, made where it was not there.

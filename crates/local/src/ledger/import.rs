@@ -39,13 +39,23 @@ impl Ledger {
                 Imported::Refused(Refusal::IdConflict(*id))
             });
         }
+        if self.lanes.number(namespace, queue, task).is_none()
+            && let Err(refusal) = self.lanes.check_room(1)
+        {
+            return Ok(Imported::Refused(refusal));
+        }
+        let record = record.arriving(self.now);
+        if let Some(refusal) = self.key_is_taken(&record.job, archive)? {
+            return Ok(Imported::Refused(refusal));
+        }
+        let Job { namespace, queue, task, .. } = &record.job;
         let lane = match self.lane_or_new(namespace, queue, task) {
             Ok(lane) => lane,
             Err(refusal) => return Ok(Imported::Refused(refusal)),
         };
         let seq = self.next_seq;
         self.next_seq += 1;
-        self.take_over(record.arriving(self.now), seq, lane, numbers);
+        self.take_over(record, seq, lane, numbers);
         Ok(Imported::New { seq })
     }
 
@@ -95,6 +105,7 @@ impl Ledger {
         for more in facts {
             self.set(seq, vital, more);
         }
+        self.note_key(seq);
     }
 
     /// The number of a worker that a job speaks of. It does not become known by that: as one that

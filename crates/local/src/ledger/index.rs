@@ -7,7 +7,7 @@ use super::Ledger;
 use super::counters::Slot;
 use super::entry::Entry;
 use super::lanes::second;
-use crate::change::{More, Run, Seq, Vital};
+use crate::change::{More, Rewrite, Run, Seq, Vital};
 
 impl Ledger {
     /// Puts a job that was not in memory into every index.
@@ -25,6 +25,7 @@ impl Ledger {
     pub(super) fn place(&mut self, seq: Seq, vital: Vital, more: Option<&More>) {
         let Some(entry) = self.jobs.get_mut(&seq) else { return };
         let old = entry.vital();
+        let has_key = entry.fixed.unique().is_some();
         entry.set_vital(vital);
         if let Some(more) = more {
             entry.rare_mut().absorb(more);
@@ -34,6 +35,9 @@ impl Ledger {
         }
         self.unlink(seq, &old);
         self.link(seq, &vital);
+        if has_key {
+            self.note_key(seq);
+        }
         self.refer(old.run, vital.run);
         if old.life.state.name() != vital.life.state.name() {
             self.announce(seq, &vital);
@@ -46,6 +50,22 @@ impl Ledger {
                 entry.rare_mut().undone_ends += 1;
             }
         }
+    }
+
+    /// Gives a waiting job other fields and another place.
+    pub(super) fn give(&mut self, rewrite: &Rewrite) {
+        let seq = rewrite.seq;
+        let Some(entry) = self.jobs.get_mut(&seq) else { return };
+        self.args_bytes -= entry.fixed.args.len();
+        let vital = entry.vital();
+        let old_rank = entry.rank_at(vital.due_at);
+        entry.rewrite(rewrite, self.position);
+        self.args_bytes += entry.fixed.args.len();
+        if rewrite.args.is_some() {
+            self.rewritten.push_back((self.position, seq));
+        }
+        self.rerank(seq, &vital, old_rank);
+        self.place(seq, rewrite.vital, None);
     }
 
     /// A job that spoke of the worker of one run now speaks of that of another.

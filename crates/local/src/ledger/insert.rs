@@ -6,7 +6,7 @@ use std::sync::Arc;
 use taskwright_core::limits::ID_WINDOW;
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{JobId, Life, Name, NewJob, Place, StateName, Timestamp};
-use taskwright_store::{Error, ErrorKind, Insert, Inserted, Refusal, Result};
+use taskwright_store::{Insert, Inserted, Refusal, Result};
 
 use super::entry::Entry;
 use super::{Archive, Archived, Ledger};
@@ -15,19 +15,21 @@ use crate::change::{Change, Fixed, LaneNumber, Seq, Vital};
 impl Ledger {
     /// See `Store::insert`.
     pub fn insert(&mut self, insert: Insert, archive: &mut dyn Archive) -> Result<Vec<Inserted>> {
-        if insert.jobs.iter().any(|job| job.extras.unique.is_some()) {
-            return Err(not_yet("keep keys unique"));
-        }
         if insert.partial {
             return insert.jobs.into_iter().map(|job| self.insert_one(job, archive)).collect();
         }
-        if let Some(refused) = self.refuse(&insert.jobs, archive)? {
+        let has_keys = insert.jobs.iter().any(|job| job.extras.unique.is_some());
+        let refused = match has_keys {
+            true => self.refuse_in_turn(&insert.jobs, archive)?,
+            false => self.refuse(&insert.jobs, archive)?,
+        };
+        if let Some(refused) = refused {
             return Ok(refused);
         }
         insert.jobs.into_iter().map(|job| self.insert_one(job, archive)).collect()
     }
 
-    /// The answers where some job must be refused.
+    /// The answers where some job must be refused, of a call without unique keys.
     fn refuse(&self, jobs: &[NewJob], archive: &mut dyn Archive) -> Result<Option<Vec<Inserted>>> {
         let mut refused: Option<Vec<Inserted>> = None;
         let mut refuse = |index: usize, refusal| {
@@ -67,6 +69,9 @@ impl Ledger {
                 Inserted::Refused(Refusal::IdConflict(job.id))
             });
         }
+        if let Some(holder) = self.holder(&job.namespace, &job.extras, archive)? {
+            return Ok(self.duplicate(&holder, job));
+        }
         let lane = match self.lane_or_new(&job.namespace, &job.queue, &job.task) {
             Ok(lane) => lane,
             Err(refusal) => return Ok(Inserted::Refused(refusal)),
@@ -75,7 +80,11 @@ impl Ledger {
         self.next_seq += 1;
         let (fixed, vital) = self.admit(job, seq, lane);
         self.changes.push(Change::Insert(Arc::clone(&fixed), vital));
+        let has_key = fixed.unique().is_some();
         self.enter(seq, Entry::new(fixed, vital));
+        if has_key {
+            self.note_key(seq);
+        }
         Ok(Inserted::New { seq })
     }
 
@@ -146,10 +155,6 @@ impl Ledger {
             }
         }))
     }
-}
-
-pub(super) fn not_yet(what: &str) -> Error {
-    Error::new(ErrorKind::Invalid, format!("this store cannot {what} yet; use another one"))
 }
 
 /// What is known of an id.

@@ -264,7 +264,9 @@ impl Ledger {
 
     /// Puts a job where its keys find it.
     pub(super) fn link_keys(&mut self, seq: Seq, vital: &Vital) {
-        let Some(entry) = self.jobs.get(&seq).filter(|entry| is_keyed(&entry.fixed)) else { return };
+        let Some(entry) = self.jobs.get(&seq).filter(|entry| is_keyed(&entry.fixed)) else {
+            return;
+        };
         if vital.life.state.is_final() {
             return;
         }
@@ -286,9 +288,24 @@ impl Ledger {
         }
     }
 
+    /// A job that stands in a line has another priority, and so another rank.
+    pub(super) fn rerank(&mut self, seq: Seq, vital: &Vital, old: Rank) {
+        let State::Available(Place::Line(number)) = vital.life.state else { return };
+        let Some(entry) = self.jobs.get(&seq) else { return };
+        let (new, lane) = (entry.rank_at(vital.due_at), entry.fixed.lane);
+        let line = self.limits.keys.get_mut(&number).and_then(|key| key.lines.get_mut(&lane));
+        if let Some(line) = line
+            && line.remove(&(old, seq))
+        {
+            line.insert((new, seq));
+        }
+    }
+
     /// Takes a job from where its keys found it; `rank` is the one it had.
     pub(super) fn unlink_keys(&mut self, seq: Seq, vital: &Vital) {
-        let Some(entry) = self.jobs.get(&seq).filter(|entry| is_keyed(&entry.fixed)) else { return };
+        let Some(entry) = self.jobs.get(&seq).filter(|entry| is_keyed(&entry.fixed)) else {
+            return;
+        };
         let (rank, lane) = (entry.rank_at(vital.due_at), entry.fixed.lane);
         for number in self.keys_of(&entry.fixed) {
             let Some(key) = self.limits.keys.get_mut(&number) else { continue };

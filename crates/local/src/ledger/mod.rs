@@ -14,6 +14,7 @@ mod ids;
 mod import;
 mod index;
 mod insert;
+mod keys;
 mod lanes;
 mod limits;
 mod query;
@@ -21,10 +22,10 @@ mod replay;
 mod report;
 mod seen;
 mod sweep;
+mod unique;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
@@ -34,6 +35,7 @@ use taskwright_store::{Event, Nudge, Result};
 
 use self::entry::Entry;
 use self::ids::Ids;
+use self::keys::Keys;
 use self::lanes::Lanes;
 use self::limits::Limits;
 pub use self::query::Found;
@@ -102,6 +104,7 @@ pub struct Ledger {
     nonce: u64,
     jobs: BTreeMap<Seq, Entry>,
     ids: Ids,
+    keys: Keys,
     lanes: Lanes,
     workers: Workers,
     limits: Limits,
@@ -117,6 +120,8 @@ pub struct Ledger {
     departing: VecDeque<(Position, Seq)>,
     /// The last job inserted at or before a position.
     inserted: VecDeque<(Position, Seq)>,
+    /// Jobs that were given other args, until the table has them.
+    rewritten: VecDeque<(Position, Seq)>,
     args_bytes: usize,
     args_evicted_to: Seq,
     no_text: Json,
@@ -170,6 +175,7 @@ impl Ledger {
             nonce: start.seed,
             jobs: BTreeMap::new(),
             ids: Ids::default(),
+            keys: Keys::default(),
             lanes: Lanes::default(),
             workers: Workers::default(),
             limits: Limits::default(),
@@ -180,6 +186,7 @@ impl Ledger {
             swept_at: start.now,
             departing: VecDeque::new(),
             inserted: VecDeque::new(),
+            rewritten: VecDeque::new(),
             args_bytes: 0,
             args_evicted_to: 0,
             no_text: Json::from_trusted(""),
@@ -340,8 +347,9 @@ impl Ledger {
             self.inserted.pop_front();
         }
         if let Some(last) = last_applied {
-            self.evict_args(last);
+            self.evict_args(last, shown.all);
         }
+        self.evict_rewritten(shown.all);
         self.departing.front().is_some_and(|&(position, _)| position <= shown.ended)
     }
 
@@ -367,23 +375,36 @@ impl Ledger {
         }
     }
 
-    fn evict_args(&mut self, last_applied: Seq) {
+    fn evict_args(&mut self, last_applied: Seq, shown: Position) {
         if self.args_bytes <= ARGS_BYTES_KEPT || last_applied <= self.args_evicted_to {
             return;
         }
         let mut seq = self.args_evicted_to;
         for (&next, entry) in self.jobs.range_mut(seq + 1..=last_applied) {
             seq = next;
-            // The table's thread may still hold the job for a moment: then it keeps its args.
-            if let Some(fixed) = Arc::get_mut(&mut entry.fixed) {
-                self.args_bytes -= fixed.args.len();
-                fixed.args = self.no_text.clone();
+            if entry.rare.as_ref().is_none_or(|rare| rare.args_at <= shown) {
+                self.args_bytes -= entry.evict_args(&self.no_text);
             }
             if self.args_bytes <= ARGS_BYTES_KEPT {
                 break;
             }
         }
         self.args_evicted_to = seq;
+    }
+
+    /// Lets go of args that jobs were given when memory had been short of args before.
+    fn evict_rewritten(&mut self, shown: Position) {
+        while let Some(&(position, seq)) = self.rewritten.front()
+            && position <= shown
+        {
+            self.rewritten.pop_front();
+            if seq <= self.args_evicted_to
+                && let Some(entry) = self.jobs.get_mut(&seq)
+                && entry.rare.as_ref().is_some_and(|rare| rare.args_at == position)
+            {
+                self.args_bytes -= entry.evict_args(&self.no_text);
+            }
+        }
     }
 
     /// The fence of the attempt that a job runs.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::LEASE;
-use taskwright_core::{Name, StateName, WorkerId};
+use taskwright_core::{Name, StateName, Timestamp, WorkerId};
 use taskwright_store::{Error, ErrorKind, Result, WorkerInfo};
 
 use super::counters::Slot;
@@ -12,8 +12,8 @@ use super::entry::Entry;
 use super::workers::Worker;
 use super::{Archive, Archived, Ledger};
 use crate::change::{
-    Arrival, Change, Fixed, Lane, LaneNumber, More, PolicyFact, Position, QueueSettings, Update,
-    Vital, WorkerFact, WorkerNumber,
+    Arrival, Change, Fixed, Lane, LaneNumber, More, PolicyFact, Position, QueueSettings, Rewrite,
+    Seq, TimedHold, Update, Vital, WorkerFact, WorkerNumber,
 };
 
 /// What the table hands over before its live jobs.
@@ -33,6 +33,8 @@ pub struct Loaded {
     pub next_worker: WorkerNumber,
     /// Jobs that ended and are kept.
     pub ended: Vec<(LaneNumber, StateName, u64)>,
+    /// Unique keys that ended jobs hold for a time.
+    pub holds: Vec<TimedHold>,
 }
 
 /// A live job as the table hands it over. Its args may be left out (empty).
@@ -71,6 +73,7 @@ impl Ledger {
         for (lane, state, count) in loaded.ended {
             self.count_ended(lane, state, count);
         }
+        self.keys.loaded = loaded.holds;
         Ok(())
     }
 
@@ -86,7 +89,11 @@ impl Ledger {
         if job.has_attempts {
             entry.rare_mut().has_attempts = true;
         }
+        let has_key = entry.fixed.unique().is_some();
         self.enter(seq, entry);
+        if has_key {
+            self.note_key(seq);
+        }
         self.next_seq = self.next_seq.max(seq + 1);
     }
 
@@ -112,7 +119,7 @@ impl Ledger {
     pub fn replay(
         &mut self,
         position: Position,
-        now: taskwright_core::Timestamp,
+        now: Timestamp,
         changes: &[Change],
         archive: &mut dyn Archive,
     ) -> Result<()> {
@@ -123,8 +130,12 @@ impl Ledger {
                 Change::Insert(fixed, vital) => {
                     self.next_seq = self.next_seq.max(fixed.seq + 1);
                     self.enter(fixed.seq, Entry::new(Arc::clone(fixed), *vital));
+                    if fixed.unique().is_some() {
+                        self.note_key(fixed.seq);
+                    }
                 }
                 Change::Update(update) => self.replay_update(update, archive)?,
+                Change::Rewrite(rewrite) => self.replay_rewrite(rewrite, archive)?,
                 Change::Delete(seq) => {
                     self.replay_recall(*seq, archive)?;
                     self.forget(*seq);
@@ -148,6 +159,7 @@ impl Ledger {
         self.epoch = epoch;
         self.now = self.now.max(wall);
         self.swept_at = self.now;
+        self.settle_keys();
         let numbers: Vec<_> = self.workers.iter().map(|(number, _)| number).collect();
         let served = self.served;
         for worker in numbers {
@@ -162,6 +174,12 @@ impl Ledger {
         self.replay_recall(update.seq, archive)?;
         self.note_claim(&update.vital);
         self.place(update.seq, update.vital, update.more.as_deref());
+        Ok(())
+    }
+
+    fn replay_rewrite(&mut self, rewrite: &Rewrite, archive: &mut dyn Archive) -> Result<()> {
+        self.replay_recall(rewrite.seq, archive)?;
+        self.give(rewrite);
         Ok(())
     }
 
@@ -242,9 +260,17 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes pruned jobs off the counts and, of `remembered` ids that the table still knows, keeps
+    /// Takes pruned jobs off the counts, ends the `holds` of unique keys that they had and, of `remembered` ids that the table still knows, keeps
     /// at least those in mind.
-    pub fn pruned(&mut self, pruned: &[(LaneNumber, StateName, u64)], remembered: u64) {
+    pub fn pruned(
+        &mut self,
+        pruned: &[(LaneNumber, StateName, u64)],
+        holds: &[(Timestamp, Seq)],
+        remembered: u64,
+    ) {
+        for &(until, seq) in holds {
+            self.keys.end(until, seq);
+        }
         for &(lane, state, count) in pruned {
             let queue_index = self.lanes.get(lane).queue_index;
             self.lanes.queues[queue_index].counters.subtract(Slot::State(state), count);

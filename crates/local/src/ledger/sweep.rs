@@ -29,6 +29,7 @@ impl Ledger {
             next_due: self.next_due(),
             ..Swept::default()
         };
+        self.keys.end_elapsed(self.now, limit);
         self.forget_workers();
         // Queues and tasks that their rate held back may have room by now.
         self.became_ready |= self.limits.has_any();

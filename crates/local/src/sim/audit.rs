@@ -23,6 +23,7 @@ impl History {
             }
             Insertion::No => return Err(format!("job {index} was refused and is there")),
         }
+        self.jobs[index].given.audit(index, job)?;
         let workers = &self.workers;
         let known = &mut self.jobs[index];
         let state = job.life.state;

@@ -7,7 +7,9 @@ use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{
     JobId, Json, Name, NewJob, Rank, StateName, Timestamp, Token, Verdict, WorkerId,
 };
-use taskwright_store::{ClaimedJob, Controlled, HeartbeatReply, Inserted, Reported, Swept};
+use taskwright_store::{ClaimedJob, Controlled, HeartbeatReply, Reported, Swept};
+
+use super::given::Given;
 
 /// In what the store contradicts itself or its promises.
 pub type Broken = String;
@@ -27,6 +29,8 @@ pub(super) use ensure;
 pub struct Known {
     pub new: NewJob,
     pub insert: Insertion,
+    /// What it was given: with its insert, or while it waited.
+    pub given: Given,
     /// Who was told that it runs the job.
     pub holder: Option<Holder>,
     /// Whether a request that got no answer may have ended its attempt.
@@ -60,6 +64,7 @@ pub enum Insertion {
 pub enum Commanded {
     Cancel(usize),
     Redrive(usize),
+    Adjust(usize, Option<i8>, Option<Timestamp>),
     Pause(usize, bool),
 }
 
@@ -103,6 +108,7 @@ pub struct History {
 impl Known {
     pub fn new(new: NewJob) -> Self {
         Known {
+            given: Given::with(&new),
             new,
             insert: Insertion::No,
             holder: None,
@@ -139,7 +145,7 @@ impl History {
         self.workers.push(KnownWorker { id, in_process, next_claim: 1, last_claim: 0, lease_end });
     }
 
-    fn index(&self, id: JobId) -> Result<usize, Broken> {
+    pub(super) fn index(&self, id: JobId) -> Result<usize, Broken> {
         let found = self.jobs.iter().position(|job| job.new.id == id);
         found.ok_or_else(|| format!("job {id} was never inserted"))
     }
@@ -158,35 +164,9 @@ impl History {
         Ok(())
     }
 
-    fn acknowledge(&mut self, now: Timestamp) -> Result<(), Broken> {
+    pub(super) fn acknowledge(&mut self, now: Timestamp) -> Result<(), Broken> {
         ensure!(now >= self.high_water, "time went back from {} to {now}", self.high_water);
         self.high_water = now;
-        Ok(())
-    }
-
-    fn inserted_as(&mut self, index: usize, seq: u64) -> Result<(), Broken> {
-        ensure!(seq > self.last_seq, "job {index} got seq {seq} after {}", self.last_seq);
-        self.last_seq = seq;
-        self.jobs[index].insert = Insertion::Yes(seq);
-        Ok(())
-    }
-
-    pub fn inserted(
-        &mut self,
-        jobs: &[usize],
-        answers: &[Inserted],
-        now: Timestamp,
-    ) -> Result<(), Broken> {
-        for (index, answer) in jobs.iter().zip(answers) {
-            match (self.jobs[*index].insert, answer) {
-                (Insertion::No, Inserted::New { seq }) => {
-                    self.inserted_as(*index, *seq)?;
-                    self.acknowledge(now)?;
-                }
-                (Insertion::Yes(known), Inserted::Existing { seq, .. }) if known == *seq => {}
-                (known, answer) => return Err(format!("job {index} was {known:?}, is {answer:?}")),
-            }
-        }
         Ok(())
     }
 
@@ -228,7 +208,7 @@ impl History {
         let known = &mut self.jobs[index];
         let seq = job.seq;
         ensure!(known.insert == Insertion::Yes(seq), "job {index} was claimed with seq {seq}");
-        ensure!(job.args == known.new.args, "job {index} was handed out with other args");
+        ensure!(job.args == known.given.args, "job {index} was handed out with other args");
         let is_over = known.over.contains(&job.token);
         ensure!(!is_over, "token {} of job {index} was given again", job.token);
         if known.holder.is_some_and(|holder| holder.token == job.token) {
@@ -362,6 +342,7 @@ impl History {
         match command {
             Commanded::Cancel(index) => self.cancelled(index, answer),
             Commanded::Redrive(index) => self.redriven(index, answer),
+            Commanded::Adjust(index, priority, _) => self.adjusted(index, priority, answer),
             Commanded::Pause(queue, paused) => {
                 self.paused[queue].1 = Some(paused);
                 Ok(())
@@ -376,9 +357,10 @@ impl History {
                 known.finish(StateName::Cancelled, None);
                 Ok(())
             }
-            Controlled::Done { .. } | Controlled::Refused { .. } | Controlled::Taken { .. } | Controlled::PoliciesFull { .. } => {
-                Ok(())
-            }
+            Controlled::Done { .. }
+            | Controlled::Refused { .. }
+            | Controlled::Taken { .. }
+            | Controlled::PoliciesFull { .. } => Ok(()),
             Controlled::NotFound => self.not_found(index),
         }
     }
@@ -397,14 +379,12 @@ impl History {
                 Ok(())
             }
             Controlled::PoliciesFull { .. } => Err(format!("job {index} is no policy")),
-            Controlled::Taken { holder } => {
-                Err(format!("job {index} has no key that {holder} holds"))
-            }
+            Controlled::Taken { holder } => self.shares_its_key(index, *holder),
             Controlled::NotFound => self.not_found(index),
         }
     }
 
-    fn not_found(&self, index: usize) -> Result<(), Broken> {
+    pub(super) fn not_found(&self, index: usize) -> Result<(), Broken> {
         let insert = self.jobs[index].insert;
         ensure!(insert == Insertion::No, "job {index} ({insert:?}) is not found");
         Ok(())
@@ -446,19 +426,10 @@ impl History {
         match command {
             Commanded::Pause(queue, _) => self.paused[queue].1 = None,
             Commanded::Cancel(index) => self.jobs[index].is_shaky = true,
+            Commanded::Adjust(index, priority, _) => self.adjust_unanswered(index, priority),
             Commanded::Redrive(index) => {
                 self.jobs[index].is_shaky = true;
                 self.jobs[index].may_be_redriven = true;
-            }
-        }
-    }
-
-    /// An insert got no answer.
-    pub fn insert_unanswered(&mut self, jobs: &[usize]) {
-        for index in jobs {
-            let insert = &mut self.jobs[*index].insert;
-            if *insert == Insertion::No {
-                *insert = Insertion::Perhaps;
             }
         }
     }

@@ -3,11 +3,13 @@
 
 mod audit;
 mod disk;
+mod given;
 mod history;
 mod random;
 mod samples;
 mod store;
 mod table;
+mod told;
 mod world;
 
 pub use disk::{Faults, SimDisk};

@@ -9,7 +9,7 @@ use taskwright_core::{
 
 use super::Random;
 use crate::change::{
-    Audit, Change, Fixed, Lane, More, QueueSettings, Run, Update, Vital, WorkerFact,
+    Audit, Change, Fixed, Lane, More, QueueSettings, Rewrite, Run, Update, Vital, WorkerFact,
 };
 
 /// Makes changes that no ledger would make, but that every codec must carry.
@@ -37,10 +37,11 @@ impl Samples {
 
     /// Any change.
     pub fn change(&mut self) -> Change {
-        match self.random.below(10) {
+        match self.random.below(11) {
             0..=3 => Change::Insert(Arc::new(self.fixed()), self.vital()),
             4..=6 => Change::Update(self.update()),
             7 => Change::Delete(self.random.uneven()),
+            9 => Change::Rewrite(Box::new(self.rewrite())),
             8 => Change::Lane(Lane {
                 number: self.number(),
                 namespace: self.text(),
@@ -91,6 +92,19 @@ impl Samples {
     pub fn update(&mut self) -> Update {
         let more = self.random.one_in(2).then(|| Box::new(self.more()));
         Update { seq: self.random.uneven(), vital: self.vital(), more }
+    }
+
+    /// Any rewrite.
+    pub fn rewrite(&mut self) -> Rewrite {
+        Rewrite {
+            seq: self.random.uneven(),
+            priority: self.random.bits() as i8,
+            timeout_ms: self.maybe(Random::uneven),
+            max_attempts: self.usually(20),
+            tags: self.random.one_in(2).then(|| self.texts()),
+            args: self.random.one_in(2).then(|| self.json()),
+            vital: self.vital(),
+        }
     }
 
     /// What of a job changes with every step.

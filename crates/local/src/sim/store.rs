@@ -30,17 +30,31 @@ pub enum Bug {
     LostPromotion,
     /// Opening believes the clock, whatever the store has seen.
     ClockGoesBack,
+    /// Opening gives a job its new place, and not what it was given with it.
+    LostRewrite,
+    /// Opening forgets which ended jobs still hold their unique key.
+    ForgottenHold,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 5] = [
+    pub const ALL: [Bug; 7] = [
         Bug::ReplyBeforeSync,
         Bug::RecycledTooEarly,
         Bug::LateReportAccepted,
         Bug::LostPromotion,
         Bug::ClockGoesBack,
+        Bug::LostRewrite,
+        Bug::ForgottenHold,
     ];
+}
+
+impl Bug {
+    /// Whether it shows when a store is opened.
+    fn is_of_opening(self) -> bool {
+        use Bug::{ClockGoesBack, ForgottenHold, LostPromotion, LostRewrite};
+        matches!(self, LostPromotion | ClockGoesBack | LostRewrite | ForgottenHold)
+    }
 }
 
 /// What survives a crash, and the time.
@@ -95,7 +109,7 @@ impl Machine {
         };
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let (ledger, log) = match self.bug {
-            Some(bug @ (Bug::LostPromotion | Bug::ClockGoesBack)) => {
+            Some(bug) if bug.is_of_opening() => {
                 self.recover_wrongly(bug, disk, options, (expect, held))?
             }
             _ => {
@@ -136,7 +150,11 @@ impl Machine {
                 next_seq: table.next_seq(),
                 seed: 1,
             });
-            ledger.load(table.load()?.into())?;
+            let mut loaded = table.load()?;
+            if bug == Bug::ForgottenHold {
+                loaded.holds.clear();
+            }
+            ledger.load(loaded.into())?;
             table.live_jobs(|job| ledger.load_job(job.into()))?;
             table.ended_ids(|id, state| ledger.load_ended_id(id, state))?;
             Ok(ledger)
@@ -146,8 +164,10 @@ impl Machine {
             Journal::open(disk, options, expect, &mut |position, now, mut changes| {
                 held.keep(position, &mut changes);
                 let mut replayed = changes.clone();
-                if bug == Bug::LostPromotion {
-                    replayed.iter_mut().for_each(put_off);
+                match bug {
+                    Bug::LostPromotion => replayed.iter_mut().for_each(put_off),
+                    Bug::LostRewrite => replayed.iter_mut().for_each(take_back),
+                    _ => {}
                 }
                 let now_told = if goes_back { wall } else { now };
                 ledger.replay(position, now_told, &replayed, &mut archive)?;
@@ -164,10 +184,21 @@ impl Machine {
 
 /// Makes a job that waits for its time wait for ever.
 fn put_off(change: &mut Change) {
-    let (Change::Insert(_, vital) | Change::Update(Update { vital, .. })) = change else { return };
+    let vital = match change {
+        Change::Insert(_, vital) | Change::Update(Update { vital, .. }) => vital,
+        Change::Rewrite(rewrite) => &mut rewrite.vital,
+        _ => return,
+    };
     if let State::Available(Place::Until(at)) = &mut vital.life.state {
         *at = Timestamp::from_micros(i64::MAX);
     }
+}
+
+/// Leaves of what a waiting job was given only its place.
+fn take_back(change: &mut Change) {
+    let Change::Rewrite(rewrite) = change else { return };
+    let (seq, vital) = (rewrite.seq, rewrite.vital);
+    *change = Change::Update(Update { seq, vital, more: None });
 }
 
 /// An open store.

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taskwright_core::{
-    Extras, JobError, JobId, Json, Name, NewJob, OnConflict, Timestamp, Token, Verdict, WorkerId,
-};
+use taskwright_core::{JobError, JobId, Json, Name, NewJob, Timestamp, Token, WorkerId};
 use taskwright_store::{
     Claim, ClaimedJob, Clock, Command, Controlled, ErrorKind, Heartbeat, HeartbeatReply, Insert,
     Inserted, Outcome, Profile, Report, Reported, Result, Retry, Swept, WorkerInfo,
@@ -13,8 +11,10 @@ use taskwright_store::{
 use tokio::sync::oneshot;
 
 use super::audit::recount;
+use super::given::{check_keys, unique};
 use super::history::{Broken, Commanded, History, Known};
 use super::store::{Bug, Machine, SimStore};
+use super::told::{Told, said, told};
 use super::{Faults, Random};
 use crate::request::Request;
 
@@ -132,6 +132,7 @@ impl World {
             self.history.audit(index, job.as_ref())?;
             found.extend(job);
         }
+        check_keys(store.ledger(), &found)?;
         let counts = store.ledger().counts(&namespace());
         counts.iter().try_for_each(|counts| recount(counts, &found))?;
         for (queue, paused) in &mut self.history.paused {
@@ -202,6 +203,7 @@ impl World {
         let now = self.machine.clock.now();
         let waits = self.random.one_in(3);
         let wait = Duration::from_millis(self.random.uneven() % 20_000);
+        let (extras, on_conflict) = unique(&mut self.random);
         NewJob {
             namespace: namespace(),
             id: JobId::from_u128(1_000 + index as u128),
@@ -213,8 +215,8 @@ impl World {
             max_attempts: 1 + self.random.below(3) as u32,
             timeout_ms: None,
             fingerprint: index as u64,
-            on_conflict: OnConflict::default(),
-            extras: Extras::default(),
+            on_conflict,
+            extras,
         }
     }
 
@@ -328,13 +330,23 @@ impl World {
 
     fn make_command(&mut self) -> (Request, Asked) {
         let jobs = self.history.jobs.len();
-        let command = match self.random.below(3) {
+        let command = match self.random.below(4) {
             0 => Commanded::Pause(self.random.below(QUEUES), self.random.one_in(3)),
             _ if jobs == 0 => Commanded::Pause(0, false),
             1 => Commanded::Cancel(self.random.below(jobs)),
+            2 => self.make_adjust(jobs),
             _ => Commanded::Redrive(self.random.below(jobs)),
         };
         self.command(command)
+    }
+
+    fn make_adjust(&mut self, jobs: usize) -> Commanded {
+        let wait = Duration::from_millis(self.random.uneven() % 20_000);
+        let run_at = self.machine.clock.now().plus(wait);
+        let priority = self.random.below(9) as i8 - 4;
+        let (has_priority, has_run_at) = (self.random.one_in(2), self.random.one_in(2));
+        let job = self.random.below(jobs);
+        Commanded::Adjust(job, has_priority.then_some(priority), has_run_at.then_some(run_at))
     }
 
     fn command(&mut self, commanded: Commanded) -> (Request, Asked) {
@@ -343,6 +355,9 @@ impl World {
         let command = match commanded {
             Commanded::Pause(number, true) => Command::Pause { namespace, queue: queue(number) },
             Commanded::Pause(number, false) => Command::Resume { namespace, queue: queue(number) },
+            Commanded::Adjust(job, priority, run_at) => {
+                Command::Adjust { namespace, id: id(job), priority, run_at }
+            }
             Commanded::Redrive(job) => Command::Redrive { namespace, id: id(job), attempts: 0 },
             Commanded::Cancel(job) => {
                 Command::Cancel { namespace, id: id(job), reason: "no longer needed".into() }
@@ -467,35 +482,5 @@ impl World {
             true => Ok(()),
             false => Err("the store stopped without a fault".to_owned()),
         }
-    }
-}
-
-/// What became of a request.
-enum Told<T> {
-    Done(T),
-    /// Nothing happened.
-    Refused,
-    /// Nobody knows.
-    Nothing,
-}
-
-fn told<T>(mut answer: Answer<T>) -> Result<Told<T>, Broken> {
-    match answer.try_recv() {
-        Ok(Ok(done)) => Ok(Told::Done(done)),
-        Ok(Err(error)) => match error.kind {
-            ErrorKind::Stopped => Ok(Told::Nothing),
-            ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Invalid => Ok(Told::Refused),
-            _ => Err(error.message),
-        },
-        Err(_) => Err("a request was not answered".to_owned()),
-    }
-}
-
-/// How an attempt ended, and with which result.
-fn said(outcome: Outcome) -> (Verdict, Option<Json>) {
-    let verdict = outcome.verdict().unwrap_or(Verdict::Released);
-    match outcome {
-        Outcome::Completed { result } => (verdict, result),
-        _ => (verdict, None),
     }
 }

@@ -11,8 +11,8 @@ use super::held::Held;
 use super::limits;
 use super::prune::{Doomed, Ended, remember};
 use super::schema::{LONG_BYTES, Long, WEIGHT, number_of, state_of};
-use super::{Head, Table, Tally};
-use crate::change::{Fixed, More, Seq, Vital};
+use super::{Head, Table, Tally, holds, rewrite};
+use crate::change::{Fixed, More, Rewrite, Seq, Vital};
 use crate::codec;
 
 const APPLY: &str = "apply changes to the table";
@@ -65,7 +65,7 @@ fn write(
     let mut updated: Vec<_> = fold.updated.iter().collect();
     updated.sort_unstable_by_key(|(seq, _)| **seq);
     for (seq, patch) in updated {
-        jobs.change(*seq, patch, head)?;
+        jobs.change(*seq, patch, fold.rewritten.get(seq).map(|rewrite| &**rewrite), head)?;
     }
     if let Some(last) = fold.inserted.back() {
         head.next_seq = head.next_seq.max(last.seq + 1);
@@ -210,6 +210,7 @@ impl<'a> Jobs<'a> {
         }
         self.write_attempts(job.seq, &job.patch.attempts).map_err(failed(APPLY))?;
         head.has_long |= self.insert_row(fixed, vital, &job.patch).map_err(failed(APPLY))?;
+        head.has_holds |= holds::note(self.connection, fixed).map_err(failed(APPLY))?;
         let state = vital.life.state.name();
         if state.is_final() {
             let bytes = match (&job.patch.more, job.patch.attempts.is_empty()) {
@@ -258,11 +259,20 @@ impl<'a> Jobs<'a> {
         Ok(is_long)
     }
 
-    fn change(&mut self, seq: Seq, patch: &Patch, head: &mut Head) -> Result<()> {
-        if !patch.attempts.is_empty() {
+    fn change(
+        &mut self,
+        seq: Seq,
+        patch: &Patch,
+        rewrite: Option<&Rewrite>,
+        head: &mut Head,
+    ) -> Result<()> {
+        if !patch.attempts.is_empty() || rewrite.is_some() {
             // What a job that had ended weighed is taken off before it weighs more.
             self.reopen(seq, head)?;
             self.write_attempts(seq, &patch.attempts).map_err(failed(APPLY))?;
+        }
+        if let Some(rewrite) = rewrite {
+            head.has_long |= rewrite::write(self.connection, rewrite, self.scratch)?;
         }
         if let Some(vital) = &patch.vital {
             self.update(seq, vital, patch, head)?;
@@ -330,7 +340,7 @@ impl<'a> Jobs<'a> {
         let Some(job) = Doomed::find(self.connection, seq)? else {
             return Err(corrupt(format_args!("there is no job number {seq} to delete")));
         };
-        job.delete(self.connection, self.now, head).map_err(failed(APPLY))
+        job.delete(self.connection, self.now, head).map(|_| ()).map_err(failed(APPLY))
     }
 
     /// The state of a job and the bytes that its texts take.
@@ -425,7 +435,7 @@ fn bind_more(
 
 /// Binds a text, or its length where it is long and goes into `payload`; answers whether it is. A
 /// text that it replaces stays in `payload` until its job goes: nobody looks at it.
-fn bind_text(
+pub(super) fn bind_text(
     connection: &Connection,
     statement: &mut Statement<'_>,
     parameter: usize,

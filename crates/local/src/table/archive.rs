@@ -141,8 +141,9 @@ impl Feed for TableHandle {
 
 impl From<Loaded> for ledger::Loaded {
     fn from(loaded: Loaded) -> Self {
-        let Loaded { lanes, queues, policies, arrivals, workers, next_worker, ended } = loaded;
-        ledger::Loaded { lanes, queues, policies, arrivals, workers, next_worker, ended }
+        let Loaded { lanes, queues, policies, arrivals, workers, next_worker, ended, holds } =
+            loaded;
+        ledger::Loaded { lanes, queues, policies, arrivals, workers, next_worker, ended, holds }
     }
 }
 

@@ -113,6 +113,10 @@ impl Look<'_> {
                     .to_owned(),
             ),
             (
+                "is gone, but the hold of its unique key is kept",
+                "SELECT seq FROM timed_holds WHERE seq NOT IN (SELECT seq FROM jobs)".to_owned(),
+            ),
+            (
                 "lacks a long text",
                 "SELECT seq FROM jobs WHERE \
                  typeof(args) = 'integer' AND seq * 4 NOT IN (SELECT key FROM payload) OR \

@@ -10,8 +10,8 @@ use rustc_hash::FxHashMap;
 use taskwright_core::{AttemptRecord, Json, State, Timestamp, limits};
 
 use crate::change::{
-    Arrival, Audit, Change, Fixed, Lane, More, PolicyFact, Position, QueueSettings, Seq, Update,
-    Vital, WorkerFact, WorkerNumber,
+    Arrival, Audit, Change, Fixed, Lane, More, PolicyFact, Position, QueueSettings, Rewrite, Seq,
+    Update, Vital, WorkerFact, WorkerNumber,
 };
 
 /// Room for so many inserted jobs is kept when there are none.
@@ -31,6 +31,8 @@ pub struct Fold {
     births: VecDeque<(Position, Seq)>,
     /// Jobs that were there before.
     pub(super) updated: FxHashMap<Seq, Patch>,
+    /// What some of these were given while they waited.
+    pub(super) rewritten: FxHashMap<Seq, Box<Rewrite>>,
     pub(super) lanes: Vec<Lane>,
     pub(super) queues: Vec<QueueSettings>,
     pub(super) policies: Vec<PolicyFact>,
@@ -244,6 +246,7 @@ impl Fold {
             self.marks.shrink_to(KEPT_ROWS);
         }
         self.updated.clear();
+        self.rewritten.clear();
         self.lanes.clear();
         self.queues.clear();
         self.policies.clear();
@@ -258,6 +261,7 @@ impl Fold {
         match change {
             Change::Insert(fixed, vital) => self.insert(fixed, vital),
             Change::Update(update) => self.update(update),
+            Change::Rewrite(rewrite) => self.rewrite(rewrite),
             Change::Delete(seq) => {
                 let patch = self.patch(seq);
                 patch.deleted = true;
@@ -303,6 +307,40 @@ impl Fold {
         let mark = Mark::of(&update.vital);
         self.inserted[index].patch.take(update);
         self.mark(index, mark);
+    }
+
+    fn rewrite(&mut self, rewrite: Box<Rewrite>) {
+        let seq = rewrite.seq;
+        let update = Update { seq, vital: rewrite.vital, more: None };
+        match self.find(seq) {
+            Some(index) => self.rewrite_inserted(index, &rewrite),
+            None => {
+                self.bytes += rewrite.args.as_ref().map_or(0, Json::len);
+                self.rewrite_written(rewrite);
+            }
+        }
+        self.update(update);
+    }
+
+    /// Rewrites a job that is not written yet.
+    fn rewrite_inserted(&mut self, index: usize, rewrite: &Rewrite) {
+        let job = &mut self.inserted[index];
+        let Some(fixed) = &mut job.fixed else { return };
+        Arc::make_mut(fixed).rewrite(rewrite);
+        let args_len = fixed.args.len();
+        let old = std::mem::replace(&mut job.args_len, args_len);
+        let counted =
+            if self.marks[index].1.is_live() { &mut self.live_bytes } else { &mut self.bytes };
+        *counted = *counted - old + args_len;
+    }
+
+    fn rewrite_written(&mut self, mut rewrite: Box<Rewrite>) {
+        let seq = rewrite.seq;
+        if let Some(earlier) = self.rewritten.remove(&seq) {
+            rewrite.args = rewrite.args.or(earlier.args);
+            rewrite.tags = rewrite.tags.or(earlier.tags);
+        }
+        self.rewritten.insert(seq, rewrite);
     }
 
     fn mark(&mut self, index: usize, mark: Mark) {

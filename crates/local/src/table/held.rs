@@ -60,6 +60,7 @@ impl Held {
         changes.retain(|change| match change {
             Change::Insert(fixed, _) => self.contains(fixed.seq),
             Change::Update(update) => self.contains(update.seq),
+            Change::Rewrite(rewrite) => self.contains(rewrite.seq),
             Change::Delete(seq) => self.contains(*seq),
             Change::Lane(_)
             | Change::Queue(_)

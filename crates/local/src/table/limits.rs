@@ -37,7 +37,9 @@ pub(super) fn write(connection: &Connection, fold: &Fold) -> rusqlite::Result<()
         return Ok(());
     }
     // What is over says nothing any more.
-    connection.prepare_cached("DELETE FROM arrivals WHERE at <= ?1")?.execute([fold.now.as_micros()])?;
+    connection
+        .prepare_cached("DELETE FROM arrivals WHERE at <= ?1")?
+        .execute([fold.now.as_micros()])?;
     for (number, at) in fold.arrivals.iter().filter(|(_, at)| **at > fold.now) {
         connection
             .prepare_cached("INSERT OR REPLACE INTO arrivals VALUES (?1, ?2)")?
@@ -76,7 +78,8 @@ fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<
 }
 
 pub(super) fn policies(connection: &Connection) -> Result<Vec<PolicyFact>> {
-    let sql = "SELECT namespace, kind, queue, name, concurrency, count, period_ms, burst FROM policies";
+    let sql =
+        "SELECT namespace, kind, queue, name, concurrency, count, period_ms, burst FROM policies";
     let mut statement = connection.prepare(sql).map_err(failed(LOAD))?;
     let mut rows = statement.query([]).map_err(failed(LOAD))?;
     let mut policies = Vec::new();
@@ -117,11 +120,13 @@ fn text(row: &Row<'_>, column: usize) -> Result<String> {
 }
 
 fn name(text: &str) -> Result<Name> {
-    Name::new(text).map_err(|error| corrupt(format_args!("a policy names something wrongly: {error}")))
+    Name::new(text)
+        .map_err(|error| corrupt(format_args!("a policy names something wrongly: {error}")))
 }
 
 pub(super) fn arrivals(connection: &Connection) -> Result<Vec<Arrival>> {
-    let mut statement = connection.prepare("SELECT number, at FROM arrivals").map_err(failed(LOAD))?;
+    let mut statement =
+        connection.prepare("SELECT number, at FROM arrivals").map_err(failed(LOAD))?;
     let arrival = |row: &Row<'_>| {
         let (number, at): (i64, i64) = (row.get(0)?, row.get(1)?);
         Ok(Arrival { number: number.cast_unsigned(), at: Timestamp::from_micros(at) })

@@ -11,8 +11,8 @@ use super::row::{self, BEHIND, COLUMNS};
 use super::schema::{ARGS_LEN, number_of, numbers_of, state_of};
 use super::{Head, Table, Tally};
 use crate::change::{
-    Arrival, Fixed, Lane, LaneNumber, More, PolicyFact, QueueSettings, Seq, Vital, WorkerFact,
-    WorkerNumber,
+    Arrival, Fixed, Lane, LaneNumber, More, PolicyFact, QueueSettings, Seq, TimedHold, Vital,
+    WorkerFact, WorkerNumber,
 };
 
 /// Workers that hold nothing are forgotten at start, but for so many that were first seen last.
@@ -39,6 +39,8 @@ pub struct Loaded {
     pub next_worker: WorkerNumber,
     /// How many jobs ended in which lane and state.
     pub ended: Vec<(LaneNumber, StateName, u64)>,
+    /// The unique keys that ended jobs hold for a time.
+    pub holds: Vec<TimedHold>,
 }
 
 /// A job that has not ended.
@@ -59,7 +61,8 @@ pub struct LiveJob {
 pub(super) fn head(connection: &Connection) -> Result<Head> {
     let sql = "SELECT store, epoch, position, high_water, next_seq, ended_jobs, ended_bytes, \
                dead_jobs, dead_bytes, (SELECT count(*) FROM ended), \
-               EXISTS (SELECT 1 FROM payload), whole FROM meta JOIN held";
+               EXISTS (SELECT 1 FROM payload), whole, EXISTS (SELECT 1 FROM timed_holds) \
+               FROM meta JOIN held";
     connection
         .query_row(sql, [], |row| {
             Ok(Head {
@@ -73,6 +76,7 @@ pub(super) fn head(connection: &Connection) -> Result<Head> {
                 gone: row.get(9)?,
                 has_long: row.get(10)?,
                 whole: row.get::<_, i64>(11)?.cast_unsigned(),
+                has_holds: row.get(12)?,
             })
         })
         .map_err(failed(LOAD))
@@ -89,6 +93,7 @@ impl Table {
             workers: self.workers()?,
             next_worker: self.next_worker()?,
             ended: self.ended_counts()?,
+            holds: self.timed_holds()?,
         })
     }
 

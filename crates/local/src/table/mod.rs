@@ -14,6 +14,7 @@ mod failure;
 mod fold;
 mod handle;
 mod held;
+mod holds;
 mod inbox;
 mod limits;
 mod list;
@@ -21,6 +22,7 @@ mod load;
 mod look;
 mod prune;
 mod reader;
+mod rewrite;
 mod row;
 mod schema;
 mod thread;
@@ -73,6 +75,8 @@ struct Head {
     gone: i64,
     /// Whether any text was ever long; looked up at start.
     has_long: bool,
+    /// Whether any job held a unique key for a time; looked up at start.
+    has_holds: bool,
 }
 
 /// How many ended jobs there are, and about how many bytes of texts they have.

@@ -9,7 +9,7 @@ use super::apply::write_head;
 use super::failure::failed;
 use super::row::job_id;
 use super::schema::{Long, WEIGHT, number_of, state_of};
-use super::{Head, Table, Tally};
+use super::{Head, Table, Tally, holds};
 use crate::change::{LaneNumber, Seq};
 
 const PRUNE: &str = "prune ended jobs from the table";
@@ -26,6 +26,8 @@ pub struct Pruned {
     pub counts: Vec<(LaneNumber, StateName, u64)>,
     /// Their ids, oldest end first within a kind.
     pub ids: Vec<JobId>,
+    /// Which of them held a unique key for a time, and until when.
+    pub holds: Vec<(Timestamp, Seq)>,
     /// How many ids of ended jobs the table still knows; rather too many.
     pub remembered: u64,
     /// Whether it stopped at its limit.
@@ -69,7 +71,8 @@ impl Table {
             let bounds = Bounds { ended_by: now.minus(age), retention: *retention };
             let doomed = kind.beyond(&transaction, &bounds, *kind.tally(&head), left, spared)?;
             for job in doomed {
-                job.delete(&transaction, now, &mut head).map_err(failed(PRUNE))?;
+                let hold = job.delete(&transaction, now, &mut head).map_err(failed(PRUNE))?;
+                pruned.holds.extend(hold.map(|until| (until, job.seq)));
                 *counts.entry((job.lane, job.state)).or_default() += 1;
                 pruned.ids.push(job.id);
             }
@@ -78,6 +81,9 @@ impl Table {
             forget(&transaction, now, self.forgotten_to, limit * LOOKED_AT)
                 .map_err(failed(PRUNE))?;
         head.gone -= forgotten;
+        if head.has_holds {
+            holds::forget_elapsed(&transaction, now).map_err(failed(PRUNE))?;
+        }
         if head != self.head {
             write_head(&transaction, &head).map_err(failed(PRUNE))?;
         }
@@ -136,6 +142,7 @@ impl Pruned {
             }
         }
         self.ids.extend(later.ids);
+        self.holds.extend(later.holds);
         self.remembered = later.remembered;
         self.more = later.more;
     }
@@ -226,12 +233,13 @@ impl Doomed {
     }
 
     /// Deletes the job and all that depends on it. Its id is remembered as long as is promised.
+    /// Answers until when it held its unique key, where only time decided that.
     pub fn delete(
         &self,
         connection: &Connection,
         now: Timestamp,
         head: &mut Head,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<Option<Timestamp>> {
         let seq = self.seq.cast_signed();
         if self.state.is_final() {
             head.tally(self.state).add(-1, -self.bytes);
@@ -252,7 +260,8 @@ impl Doomed {
                 .prepare_cached("DELETE FROM payload WHERE key BETWEEN ?1 AND ?2")?
                 .execute(keys)?;
         }
-        connection.prepare_cached("DELETE FROM jobs WHERE seq = ?1")?.execute([seq]).map(|_| ())
+        connection.prepare_cached("DELETE FROM jobs WHERE seq = ?1")?.execute([seq])?;
+        if head.has_holds { holds::forget(connection, self.seq) } else { Ok(None) }
     }
 }
 

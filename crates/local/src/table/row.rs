@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
-use taskwright_core::{JobError, JobId, Json, Timestamp};
+use taskwright_core::{Extras, JobError, JobId, Json, Timestamp};
 use taskwright_store::{Error, ErrorKind, Result};
 
 use super::failure::{corrupt, failed};
@@ -23,10 +23,7 @@ const READ: &str = "read jobs from the table";
 
 /// What of a job never changes, but for its args.
 pub(super) fn fixed(row: &Row<'_>, args: Json) -> Result<Fixed> {
-    let extras = match row.get_ref(8).map_err(failed(READ))? {
-        ValueRef::Blob(bytes) => Some(Box::new(codec::decode_extras(bytes).map_err(unreadable)?)),
-        _ => None,
-    };
+    let extras = extras_in(row, 8)?;
     (|| {
         Ok(Fixed {
             seq: row.get::<_, i64>(0)?.cast_unsigned(),
@@ -42,6 +39,26 @@ pub(super) fn fixed(row: &Row<'_>, args: Json) -> Result<Fixed> {
         })
     })()
     .map_err(failed(READ))
+}
+
+/// What a job does not leave empty of what most leave empty.
+pub(super) fn extras(connection: &Connection, seq: Seq) -> Result<Option<Box<Extras>>> {
+    let mut statement = connection
+        .prepare_cached("SELECT extras FROM jobs WHERE seq = ?1")
+        .map_err(failed(READ))?;
+    let mut rows = statement.query([seq.cast_signed()]).map_err(failed(READ))?;
+    match rows.next().map_err(failed(READ))? {
+        Some(row) => extras_in(row, 0),
+        None => Ok(None),
+    }
+}
+
+/// The same, in this column.
+pub(super) fn extras_in(row: &Row<'_>, column: usize) -> Result<Option<Box<Extras>>> {
+    Ok(match row.get_ref(column).map_err(failed(READ))? {
+        ValueRef::Blob(bytes) => Some(Box::new(codec::decode_extras(bytes).map_err(unreadable)?)),
+        _ => None,
+    })
 }
 
 /// What of a job changes with every step.

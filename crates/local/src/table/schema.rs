@@ -140,6 +140,15 @@ CREATE TABLE held (
 INSERT INTO held SELECT 1, position, x'', x'' FROM meta;
 ";
 
+/// New in format 3: until when jobs hold their unique key that do so for a time.
+const TIMED_HOLDS: &str = "
+CREATE TABLE timed_holds (
+    seq           INTEGER PRIMARY KEY,
+    until         INTEGER NOT NULL
+);
+CREATE INDEX timed_hold_until ON timed_holds (until);
+";
+
 /// What people look at with `sqlite3`: names, words and times instead of numbers.
 fn views() -> String {
     let state = StateName::ALL.map(|state| format!("WHEN {} THEN '{state}'", number_of(state)));
@@ -285,6 +294,7 @@ fn create(transaction: Transaction<'_>, new_store: u128) -> rusqlite::Result<()>
         [new_store.to_be_bytes()],
     )?;
     transaction.execute_batch(HELD)?;
+    transaction.execute_batch(TIMED_HOLDS)?;
     transaction.execute_batch(limits::TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
@@ -301,6 +311,7 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
     if format < 2 {
         transaction.execute_batch(HELD)?;
     }
+    transaction.execute_batch(TIMED_HOLDS)?;
     transaction.execute_batch(limits::TABLES)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()

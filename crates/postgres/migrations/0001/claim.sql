@@ -86,7 +86,7 @@ begin
     into v_lanes, v_kinds, v_from
     from taskwright.lane l
     left join unnest(p_floor_lanes, p_floors) f(lane, floor) on f.lane = l.number
-    where l.namespace = p_namespace and l.queue = any(p_queues)
+    where l.namespace = p_namespace and l.queue = any(p_queues) and l.is_open
       and (p_tasks is null or l.task = any(p_tasks))
       and not exists (select from taskwright.queue q where q.namespace = p_namespace
                       and q.queue = l.queue and q.paused);

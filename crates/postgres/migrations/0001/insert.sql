@@ -15,7 +15,7 @@ $$;
 -- Writes jobs; a null `run_at` is now. Answers for each its number, what became of it (0 new,
 -- 1 known, 2 conflict), and of a known one the state. Where `p_partial` is false and there is a
 -- conflict, nothing is written and the error TW001 is raised. TW003: an id was known until a moment
--- ago; forget it and call again.
+-- ago; forget it and call again. TW004: a lane was given back.
 create function taskwright.insert_jobs(
     p_now bigint, p_partial boolean, p_aging bigint, p_window bigint, p_namespace integer[],
     p_id uuid[], p_lane integer[], p_fingerprint bigint[], p_priority smallint[], p_run_at bigint[],
@@ -31,6 +31,7 @@ declare
     v_new   bigint;
     v_known bigint[];
 begin
+    perform taskwright.enter_lanes(p_lane, false);
     -- To look for conflicts first takes twice as long as to insert, and there hardly ever is one.
     begin
         insert into taskwright.ident (namespace, id, seq, fingerprint)
@@ -102,6 +103,7 @@ declare
     v_seq   bigint := nextval('taskwright.job_seq');
     v_state smallint := case when v_due > v_now then 2 else 1 end;
 begin
+    perform taskwright.enter_lanes(array[p_lane], false);
     insert into taskwright.ident (namespace, id, seq, fingerprint)
     values (p_namespace, p_id, v_seq, p_fingerprint) on conflict do nothing;
     if not found then
@@ -116,7 +118,7 @@ begin
 end $$;
 
 -- Writes jobs of another store at place intake, for the caller to save as they are to be. Answers
--- the new ones.
+-- the new ones. TW004: a lane was given back.
 create function taskwright.adopt_jobs(
     p_namespace integer[], p_id uuid[], p_lane integer[], p_fingerprint bigint[],
     p_priority smallint[], p_attempt integer[], p_max_attempts integer[], p_run_at bigint[],
@@ -129,6 +131,7 @@ declare
     v_seqs bigint[] := array(
         select nextval('taskwright.job_seq') from generate_series(1, cardinality(p_id)));
 begin
+    perform taskwright.enter_lanes(p_lane, false);
     return query
         with given as (
             insert into taskwright.ident (namespace, id, seq, fingerprint)

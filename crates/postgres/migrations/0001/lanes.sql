@@ -25,40 +25,140 @@ begin
     return query select n.name, n.number from taskwright.namespace n where n.name = any(p_names);
 end $$;
 
--- The numbers of lanes; new ones are given a number while fewer than `p_max` pairs of queue and
--- task are known. What has no room is left out.
+-- How many pairs of queue and task have open lanes.
+create function taskwright.open_pairs() returns integer
+language sql stable as $$
+    select count(*)::integer from
+        (select distinct namespace, queue, task from taskwright.lane where is_open) pairs;
+$$;
+
+-- The numbers of lanes, which are open then; new ones are given a number while fewer than `p_max`
+-- pairs of queue and task have open lanes. What has no room is left out.
 create function taskwright.lanes(
     p_namespace integer[], p_queue text[], p_task text[], p_priority smallint[], p_kind smallint[],
-    p_max integer
+    p_max integer, p_tally_from bigint
 ) returns table (ord bigint, number integer)
 language plpgsql as $$
 #variable_conflict use_column
 declare
-    v_room integer;
+    v_fresh integer;
+    v_room  integer;
 begin
     perform pg_advisory_xact_lock(hashtext('taskwright.lane'));
-    v_room := p_max - (select count(*) from
-        (select distinct namespace, queue, task from taskwright.lane) pairs)::integer;
+    select count(*) into v_fresh from (
+        select distinct namespace, queue, task
+        from unnest(p_namespace, p_queue, p_task) w(namespace, queue, task)) w
+    where not exists (select from taskwright.lane l where l.namespace = w.namespace
+                      and l.queue = w.queue and l.task = w.task and l.is_open);
+    v_room := p_max - taskwright.open_pairs();
+    if v_fresh > v_room then
+        v_room := v_room + taskwright.close_lanes(p_tally_from);
+    end if;
     with wanted as (
         select * from unnest(p_namespace, p_queue, p_task, p_priority, p_kind) with ordinality
             as w(namespace, queue, task, priority, kind, ord)
     ), fresh as (
-        select namespace, queue, task, min(ord) as ord from wanted w
+        select namespace, queue, task from wanted w
         where not exists (select from taskwright.lane l where l.namespace = w.namespace
-                          and l.queue = w.queue and l.task = w.task)
+                          and l.queue = w.queue and l.task = w.task and l.is_open)
         group by namespace, queue, task order by min(ord) limit greatest(v_room, 0)
     )
-    insert into taskwright.lane (namespace, queue, task, priority, kind)
-    select w.namespace, w.queue, w.task, w.priority, w.kind from wanted w
-    where exists (select from fresh f where f.namespace = w.namespace and f.queue = w.queue
-                  and f.task = w.task)
-       or exists (select from taskwright.lane l where l.namespace = w.namespace
-                  and l.queue = w.queue and l.task = w.task)
-    on conflict do nothing;
+    insert into taskwright.lane as l (namespace, queue, task, priority, kind)
+    select distinct w.namespace, w.queue, w.task, w.priority, w.kind from wanted w
+    where (exists (select from fresh f where f.namespace = w.namespace and f.queue = w.queue
+                   and f.task = w.task)
+           or exists (select from taskwright.lane o where o.namespace = w.namespace
+                      and o.queue = w.queue and o.task = w.task and o.is_open))
+      and not exists (select from taskwright.lane o where o.namespace = w.namespace
+                      and o.queue = w.queue and o.task = w.task and o.priority = w.priority
+                      and o.kind = w.kind and o.is_open)
+    on conflict (namespace, queue, task, priority, kind) do update set is_open = true
+        where not l.is_open;
     return query
         select w.ord, l.number
         from unnest(p_namespace, p_queue, p_task, p_priority, p_kind) with ordinality
             as w(namespace, queue, task, priority, kind, ord)
         join taskwright.lane l on l.namespace = w.namespace and l.queue = w.queue
-            and l.task = w.task and l.priority = w.priority and l.kind = w.kind;
+            and l.task = w.task and l.priority = w.priority and l.kind = w.kind and l.is_open;
 end $$;
+
+-- Whoever makes jobs wait in lanes calls this before, in a statement of its own: until the end of
+-- his transaction none of them is closed. Some that are closed already are opened where `p_reopen`
+-- says so, since there was room for them; else, and where one is gone, the error TW004 is raised:
+-- ask `lanes` again.
+create function taskwright.enter_lanes(p_lane integer[], p_reopen boolean) returns void
+language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock_shared(hashtext('taskwright.lane'), 1);
+    if p_reopen then
+        update taskwright.lane l set is_open = true where l.number = any(p_lane) and not l.is_open;
+    end if;
+    if exists (select from (select distinct unnest(p_lane) as number) w
+               where (select l.is_open from taskwright.lane l where l.number = w.number)
+                   is not true) then
+        raise exception 'a lane was given back' using errcode = 'TW004';
+    end if;
+end $$;
+
+-- Closes the lanes of all pairs of queue and task without live jobs, and answers how many pairs.
+-- Those who write jobs are waited for, and wait themselves meanwhile, so never for long.
+create function taskwright.close_lanes(p_tally_from bigint) returns integer
+language plpgsql set enable_seqscan = off set jit = off set lock_timeout = '200ms' as $$
+#variable_conflict use_column
+declare
+    v_pairs integer;
+begin
+    perform pg_advisory_xact_lock(hashtext('taskwright.lane'));
+    perform pg_advisory_xact_lock(hashtext('taskwright.lane'), 1);
+    with noted as (
+        select lane, sum(delta) as amount from taskwright.tally
+        where number >= p_tally_from and state < 6 group by lane
+    ), idle as (
+        select l.namespace, l.queue, l.task
+        from taskwright.lane l left join noted n on n.lane = l.number
+        where l.is_open
+        group by l.namespace, l.queue, l.task
+        having not bool_or(
+            (select coalesce(sum(c.amount), 0) from taskwright.counter c
+             where c.lane = l.number and c.state < 6) + coalesce(n.amount, 0) <> 0
+            -- The counters would do. But a job that is ready in a closed lane nobody would find.
+            or exists (select from taskwright.job j where j.lane = l.number and j.state = 1))
+    ), closed as (
+        update taskwright.lane l set is_open = false from idle i
+        where l.namespace = i.namespace and l.queue = i.queue and l.task = i.task and l.is_open
+    )
+    select count(*) into v_pairs from idle;
+    return v_pairs;
+end $$;
+
+-- Forgets closed lanes that no job names any more, ended ones included. It looks at `p_limit` lanes
+-- with numbers above `p_after`, and answers the number to go on from; null at the end.
+create function taskwright.forget_lanes(p_after integer, p_limit integer, p_tally_from bigint)
+returns integer
+language plpgsql set enable_seqscan = off set jit = off set lock_timeout = '200ms' as $$
+#variable_conflict use_column
+declare
+    v_looked integer[] := array(
+        select number from taskwright.lane where number > p_after order by number limit p_limit);
+    v_gone   integer[];
+begin
+    -- First without, then with the lock that writers wait for: there seldom is such a lane.
+    v_gone := taskwright.unused_lanes(v_looked, p_tally_from);
+    if cardinality(v_gone) > 0 then
+        perform pg_advisory_xact_lock(hashtext('taskwright.lane'));
+        perform pg_advisory_xact_lock(hashtext('taskwright.lane'), 1);
+        v_gone := taskwright.unused_lanes(v_gone, p_tally_from);
+        delete from taskwright.counter c where c.lane = any(v_gone);
+        delete from taskwright.lane l where l.number = any(v_gone);
+    end if;
+    return case when cardinality(v_looked) = p_limit then v_looked[p_limit] end;
+end $$;
+
+-- Those of these lanes that are closed and that no job names.
+create function taskwright.unused_lanes(p_lane integer[], p_tally_from bigint) returns integer[]
+language sql as $$
+    select coalesce(array_agg(l.number), '{}') from taskwright.lane l
+    where l.number = any(p_lane) and not l.is_open
+      and not exists (select from taskwright.counter c where c.lane = l.number and c.amount <> 0)
+      and l.number not in (select t.lane from taskwright.tally t where t.number >= p_tally_from);
+$$;

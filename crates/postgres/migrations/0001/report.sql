@@ -44,6 +44,7 @@ begin
 end $$;
 
 -- Writes what changed in jobs whose rows the caller has locked in `job`, and moves those that ended.
+-- TW004: a lane was given back.
 create function taskwright.save_jobs(
     p_seq bigint[], p_lane integer[], p_state smallint[], p_rank bigint[], p_run_at bigint[],
     p_max_attempts integer[], p_allowance integer[], p_failures integer[], p_losses integer[],
@@ -57,6 +58,10 @@ language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = fo
 declare
     v_bucket integer := (select bucket from taskwright.meta where one);
 begin
+    if 5 > any(p_state) then
+        perform taskwright.enter_lanes(array(
+            select lane from unnest(p_lane, p_state) n(lane, state) where state < 5), true);
+    end if;
     insert into taskwright.tally (lane, state, delta)
     select lane, state, sum(delta) from (
         select j.lane, j.state, -1 as delta

@@ -39,21 +39,25 @@ returns table (seq bigint, id uuid, lane integer, attempt integer)
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
-    insert into taskwright.lane (namespace, queue, task, priority, kind)
-    select distinct l.namespace, l.queue, l.task, l.priority, 1::smallint
+    perform pg_advisory_xact_lock_shared(hashtext('taskwright.lane'), 1);
+    insert into taskwright.lane as o (namespace, queue, task, priority, kind)
+    select distinct l.namespace, l.queue, l.task, l.priority, greatest(l.kind, 1::smallint)
     from (select lane from taskwright.job j where j.state = 2 and j.run_at <= p_now
           order by j.run_at limit p_limit) due
     join taskwright.lane l on l.number = due.lane
-    where l.kind = 0 and not exists (
+    where not exists (
         select from taskwright.lane r where r.namespace = l.namespace and r.queue = l.queue
-          and r.task = l.task and r.priority = l.priority and r.kind = 1)
-    on conflict do nothing;
+          and r.task = l.task and r.priority = l.priority
+          and r.kind = greatest(l.kind, 1::smallint) and r.is_open)
+    on conflict (namespace, queue, task, priority, kind) do update set is_open = true
+        where not o.is_open;
     return query
         with due as (
             select j.seq, j.lane as old_lane,
                    (select r.number from taskwright.lane l join taskwright.lane r
                     on r.namespace = l.namespace and r.queue = l.queue and r.task = l.task
                        and r.priority = l.priority and r.kind = greatest(l.kind, 1::smallint)
+                       and r.is_open
                     where l.number = j.lane) as new_lane
             from taskwright.job j
             where j.state = 2 and j.run_at <= p_now
@@ -61,7 +65,8 @@ begin
         ), moved as (
             update taskwright.job j set
                 state = 1, lane = d.new_lane, rank = j.run_at - j.priority * p_aging
-            from due d where j.seq = d.seq
+            -- Others may have come due in between, for whom there is no lane yet.
+            from due d where j.seq = d.seq and d.new_lane is not null
             returning j.seq, j.id, j.lane, j.attempt, d.old_lane
         ), counted as (
             insert into taskwright.tally (lane, state, delta)

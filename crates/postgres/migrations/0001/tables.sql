@@ -25,6 +25,8 @@ create table taskwright.namespace (
 
 -- Where jobs wait: a queue, a task and a priority; so the rank within a lane grows with time.
 -- kind 0: new jobs; 1: jobs that came back or came due, whose rank may be old; 2: suspects.
+-- Claims look only at lanes that are open. One without live jobs is closed when others need its
+-- place (lanes.sql); it stays while ended jobs name it, and a number never names another lane.
 create table taskwright.lane (
     number         integer generated always as identity primary key,
     namespace      integer  not null,
@@ -32,8 +34,10 @@ create table taskwright.lane (
     task           text     not null,
     priority       smallint not null,
     kind           smallint not null,
+    is_open        boolean  not null default true,
     unique (namespace, queue, task, priority, kind)
 );
+create index lane_open on taskwright.lane (namespace, queue, task) where is_open;
 
 create table taskwright.queue (
     namespace      integer not null,

@@ -34,7 +34,10 @@ impl State {
             namespace,
             queue,
         };
-        Settings { queues: names.into_iter().map(settings).collect(), policies: self.all_policies() }
+        Settings {
+            queues: names.into_iter().map(settings).collect(),
+            policies: self.all_policies(),
+        }
     }
 
     pub fn import(&mut self, record: Record) -> Imported {

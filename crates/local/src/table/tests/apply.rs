@@ -9,7 +9,7 @@ use taskwright_core::{
     Verdict, limits,
 };
 
-use crate::change::{Change, Fixed, More, Run, Seq, Update, Vital};
+use crate::change::{Change, Fixed, More, Rewrite, Run, Seq, Update, Vital};
 use crate::table::tests::samples::*;
 use crate::table::{Fold, Table};
 
@@ -55,6 +55,18 @@ impl Notes {
                 if matches!(vital.life.state, State::Available(_)) {
                     (old.result, old.cancel_reason) = (None, None);
                 }
+            }
+            Change::Rewrite(rewrite) => {
+                let noted = self.jobs.get_mut(&rewrite.seq).unwrap();
+                let mut fixed = Fixed::clone(&noted.fixed);
+                fixed.rewrite(rewrite);
+                (noted.fixed, noted.vital) = (Arc::new(fixed), rewrite.vital);
+                noted.more = More {
+                    progress: None,
+                    result: None,
+                    cancel_reason: None,
+                    ..std::mem::take(&mut noted.more)
+                };
             }
             Change::Delete(seq) => {
                 let noted = self.jobs.remove(seq).unwrap();
@@ -125,6 +137,12 @@ enum Step {
     Delete {
         chosen: usize,
     },
+    Rewrite {
+        chosen: usize,
+        args: Option<Json>,
+        tags: Option<Vec<Arc<str>>>,
+        number: u8,
+    },
     /// Ends the fold.
     Apply,
     /// Opens the table again, from its own bytes.
@@ -178,9 +196,15 @@ fn step() -> impl Strategy<Value = Step> {
             started,
         },
     );
+    let tags = proptest::collection::vec("[a-z]{2}".prop_map(Arc::from), 0..3);
+    let (args, tags) =
+        (proptest::option::weighted(0.6, text()), proptest::option::weighted(0.5, tags));
+    let rewrite = (any::<usize>(), args, tags, 1..100_u8)
+        .prop_map(|(chosen, args, tags, number)| Step::Rewrite { chosen, args, tags, number });
     prop_oneof![
         4 => insert,
         12 => update,
+        4 => rewrite,
         1 => any::<usize>().prop_map(|chosen| Step::Delete { chosen }),
         2 => Just(Step::Apply),
         1 => Just(Step::Reopen),
@@ -232,6 +256,21 @@ fn changes(step: Step, notes: &Notes, next_seq: Seq) -> Option<Change> {
                 return None;
             }
             Change::Delete(noted.fixed.seq)
+        }
+        Step::Rewrite { chosen: index, args, tags, number } => {
+            let noted = chosen(index)?;
+            let place = Place::Ready(number.into());
+            let life = Life { state: State::Available(place), ..noted.vital.life };
+            let due_at = at(number.into());
+            Change::Rewrite(Box::new(Rewrite {
+                seq: noted.fixed.seq,
+                priority: number as i8,
+                timeout_ms: Some(number.into()).filter(|_| number % 2 == 0),
+                max_attempts: number.into(),
+                tags,
+                args,
+                vital: Vital { life, due_at, finished_at: None, ..noted.vital },
+            }))
         }
         Step::Apply | Step::Reopen => return None,
     })
