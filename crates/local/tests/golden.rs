@@ -37,10 +37,10 @@ fn told(position: Position, now: Timestamp, changes: &[Change]) -> String {
     format!("group {position} at {now}\n{}", changes.concat())
 }
 
-#[test]
-fn format_1_is_read() {
+/// What a golden journal says, and up to which position.
+fn read(kind: &str) -> (String, Position) {
     let directory = tempfile::tempdir().expect("a directory");
-    for file in std::fs::read_dir(golden("journal")).expect("the golden journal") {
+    for file in std::fs::read_dir(golden(kind)).expect("the golden journal") {
         let file = file.expect("a file");
         std::fs::copy(file.path(), directory.path().join(file.file_name())).expect("a copy");
     }
@@ -53,10 +53,20 @@ fn format_1_is_read() {
             Ok(())
         })
         .expect("an old journal opens");
+    assert_eq!((recovered.epoch, recovered.cut, journal.epoch()), (1, None, 2));
+    (found, journal.position())
+}
+
+#[test]
+fn format_1_is_read() {
     let expected = std::fs::read_to_string(golden("contents.txt")).expect("the golden contents");
-    assert_eq!(found, expected);
-    assert_eq!((recovered.epoch, recovered.cut), (1, None));
-    assert_eq!((journal.epoch(), journal.position()), (2, 26));
+    assert_eq!(read("journal"), (expected, 26));
+}
+
+#[test]
+fn what_waiting_jobs_were_given_is_read() {
+    let expected = std::fs::read_to_string(golden("rewrites.txt")).expect("the golden contents");
+    assert_eq!(read("rewrites"), (expected, 5));
 }
 
 #[test]
@@ -96,18 +106,38 @@ fn another_store_is_refused() {
     assert_eq!(check(&disk, expect).expect_err("it is read").kind, ErrorKind::Unusable);
 }
 
+fn fresh(kind: &str) -> Journal {
+    let path = golden(kind);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).expect("a directory");
+    let disk = Arc::new(FileDisk::new(path).expect("a disk"));
+    let expect = Expect { store: STORE, table_position: 0, replay_after: 0 };
+    Journal::open(disk, OPTIONS, expect, &mut |_, _, _| Ok(())).expect("a new journal").0
+}
+
+/// Writes the golden journal of rewrites; run it by hand.
+#[test]
+#[ignore = "writes golden files"]
+fn write_golden_rewrites() {
+    let mut journal = fresh("rewrites");
+    let mut samples = Samples::new(2026);
+    let mut contents = told(1, Timestamp::ZERO, &[]);
+    let now = Timestamp::from_millis(1_795_000_000_000);
+    for position in 2..=4 {
+        let changes: Vec<_> =
+            (0..5).map(|_| Change::Rewrite(Box::new(samples.rewrite()))).collect();
+        let mut group = Group::new(1, now);
+        changes.iter().for_each(|change| group.push(change));
+        assert_eq!(journal.commit(&mut group), Ok(position));
+        contents.push_str(&told(position, now, &changes));
+    }
+    std::fs::write(golden("rewrites.txt"), contents).expect("written");
+}
+
 /// Writes the golden files of this format; run it by hand, once per format.
 #[test]
 #[ignore = "writes the golden files"]
 fn write_golden_files() {
-    let fresh = |kind: &str| {
-        let path = golden(kind);
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).expect("a directory");
-        let disk = Arc::new(FileDisk::new(path).expect("a disk"));
-        let expect = Expect { store: STORE, table_position: 0, replay_after: 0 };
-        Journal::open(disk, OPTIONS, expect, &mut |_, _, _| Ok(())).expect("a new journal").0
-    };
     let mut journal = fresh("journal");
     let mut samples = Samples::new(2026);
     let mut contents = told(1, Timestamp::ZERO, &[]);

@@ -25,15 +25,19 @@ in UTC: `list INDEX MINUTE …` or `refused INDEX WHY`.
 
 import calendar
 import datetime
+import functools
 import sys
 import zlib
 
 MINUTE = datetime.timedelta(minutes=1)
 EPOCH = datetime.datetime(1970, 1, 1)
 EPOCH_DAY = EPOCH.toordinal()
-MONTHS = {name: number for number, name in enumerate(
-    "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), 1)}
-WEEKDAYS = {name: number for number, name in enumerate("SUN MON TUE WED THU FRI SAT".split())}
+NAMES = {
+    "": {},
+    "month": {name: number for number, name in enumerate(
+        "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), 1)},
+    "weekday": {name: number for number, name in enumerate("SUN MON TUE WED THU FRI SAT".split())},
+}
 # Days from 1970 on, and what is not yet known of one.
 DAYS = 50_000
 UNKNOWN = 2
@@ -42,10 +46,12 @@ MARGIN = 2 * 1440
 
 
 def number(text, names):
-    return names[text.upper()] if text.upper() in names else int(text)
+    known = NAMES[names]
+    return known[text.upper()] if text.upper() in known else int(text)
 
 
-def numbers(field, low, high, names):
+@functools.lru_cache(maxsize=None)
+def numbers(field, low, high, names=""):
     """The numbers of a field as a set."""
     found = set()
     for item in field.split(","):
@@ -54,7 +60,7 @@ def numbers(field, low, high, names):
             first, last = low, high
         elif "-" in bounds:
             first, last = (number(bound, names) for bound in bounds.split("-"))
-            if names is WEEKDAYS and last == 0 < first:
+            if names == "weekday" and last == 0 < first:
                 last = 7
         else:
             first = number(bounds, names)
@@ -68,6 +74,7 @@ def weekday(date):
     return (date.weekday() + 1) % 7
 
 
+@functools.lru_cache(maxsize=None)
 def nearest(year, month, day):
     """The day from Monday to Friday that is nearest to a day, in its month."""
     length = calendar.monthrange(year, month)[1]
@@ -90,7 +97,7 @@ def in_days_of_month(date, field):
         elif item.endswith("W"):
             fits = date.day == nearest(date.year, date.month, int(item[:-1]))
         else:
-            fits = date.day in numbers(item, 1, 31, {})
+            fits = date.day in numbers(item, 1, 31)
         if fits:
             return True
     return False
@@ -104,12 +111,12 @@ def in_days_of_week(date, field):
         elif "#" in item:
             day, nth = item.split("#")
             same = [day_of_month for day_of_month in range(1, length + 1)
-                    if weekday(date.replace(day=day_of_month)) == number(day, WEEKDAYS) % 7]
+                    if weekday(date.replace(day=day_of_month)) == number(day, "weekday") % 7]
             fits = len(same) >= int(nth) and date.day == same[int(nth) - 1]
         elif item.endswith("L"):
-            fits = weekday(date) == number(item[:-1], WEEKDAYS) % 7 and date.day + 7 > length
+            fits = weekday(date) == number(item[:-1], "weekday") % 7 and date.day + 7 > length
         else:
-            fits = weekday(date) in {day % 7 for day in numbers(item, 0, 7, WEEKDAYS)}
+            fits = weekday(date) in {day % 7 for day in numbers(item, 0, 7, "weekday")}
         if fits:
             return True
     return False
@@ -118,8 +125,8 @@ def in_days_of_week(date, field):
 class Expression:
     def __init__(self, text):
         minute, hour, self.of_month, month, self.of_week = text.split()
-        minutes, hours = numbers(minute, 0, 59, {}), numbers(hour, 0, 23, {})
-        self.months = numbers(month, 1, 12, MONTHS)
+        minutes, hours = numbers(minute, 0, 59), numbers(hour, 0, 23)
+        self.months = numbers(month, 1, 12, "month")
         self.every_hour = hour == "*" or hour.startswith("*/") and "," not in hour
         self.day = bytes(of_day // 60 in hours and of_day % 60 in minutes for of_day in range(1440))
         restricted = [field[0] not in "*?" for field in (self.of_month, self.of_week)]
