@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
 use taskwright_core::{
-    Job, JobId, Json, Name, OnConflict, RetryPolicy, StateName, Timestamp, Unique, WorkerId,
+    Job, JobId, Json, Name, OnConflict, Policy, RetryPolicy, StateName, Subject, Timestamp, Unique,
+    WorkerId,
 };
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
@@ -42,6 +43,10 @@ pub struct JobRequest {
     pub expires_at: Option<Timestamp>,
     /// Words to find it by.
     pub tags: Vec<Arc<str>>,
+    /// Key inside the queue, for limits by tenant, user or resource.
+    pub group: Option<Arc<str>>,
+    /// Keys over all queues whose limits must all have room; at most 4.
+    pub limit_keys: Vec<Arc<str>>,
     /// Key that at most one job holds at a time, and how long this one does.
     pub unique: Option<Unique>,
     /// What happens where another job holds that key; default: it is kept and named.
@@ -78,6 +83,8 @@ impl JobRequest {
             retry: None,
             expires_at: None,
             tags: Vec::new(),
+            group: None,
+            limit_keys: Vec::new(),
             unique: None,
             on_conflict: OnConflict::default(),
             trace: None,
@@ -171,7 +178,7 @@ pub trait Api: Send + Sync + 'static {
         tokio::time::sleep(wait.min(WAIT_MAX)).await;
         Ok(false)
     }
-    /// Cancels, redrives, deletes, pauses, resumes; `actor` is who asks, for the audit record.
+    /// Cancels, redrives, adjusts, deletes jobs, sets policies, pauses, resumes; `actor` is who asks, for the audit record.
     async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>>;
     /// Jobs by id, whole; `None` where there is none.
     async fn get(&self, namespace: &Name, ids: &[JobId]) -> Result<Vec<Option<Job>>>;
@@ -183,6 +190,11 @@ pub trait Api: Send + Sync + 'static {
     async fn peek(&self, namespace: &Name, queue: &Name, max: usize) -> Result<Vec<Job>>;
     /// The queues of a namespace with their counts.
     async fn counts(&self, namespace: &Name) -> Result<Vec<QueueCounts>>;
+    /// The policies of a namespace, by subject.
+    async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {
+        let _ = namespace;
+        Ok(Vec::new())
+    }
     /// The workers of a namespace.
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>>;
     /// The processes that have the store open; where only one can, that one.

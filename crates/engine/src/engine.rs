@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
-use taskwright_core::{Job, JobId, Name, Timestamp, WorkerId};
+use taskwright_core::{Job, JobId, Name, Policy, Subject, Timestamp, WorkerId};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
     Insert, Inserted, NodeView, Page, QueueCounts, Refusal, Report, Reported, Store, Swept,
@@ -252,6 +252,10 @@ impl Api for Engine {
 
     async fn counts(&self, namespace: &Name) -> Result<Vec<QueueCounts>> {
         Ok(self.store.counts(namespace).await?)
+    }
+
+    async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {
+        Ok(self.store.policies(namespace).await?)
     }
 
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {

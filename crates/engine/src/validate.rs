@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use taskwright_core::limits::{self, OverLimit, check};
 use taskwright_core::{
-    Extras, JobId, Json, NewJob, OnConflict, RetryPolicy, Timestamp, Unique, Until,
+    Extras, JobId, Json, NewJob, OnConflict, Policy, RetryPolicy, Subject, Timestamp, Unique, Until,
 };
 use taskwright_store::{Claim, Command, Filter, Heartbeat, Outcome, Profile, Report};
 
@@ -53,6 +53,8 @@ fn new_job(request: JobRequest, now: Timestamp) -> Result<NewJob> {
             retry: request.retry,
             expires_at: request.expires_at,
             tags: request.tags,
+            group: request.group,
+            limit_keys: request.limit_keys,
             unique: request.unique,
             trace: request.trace,
             ..Extras::default()
@@ -107,6 +109,7 @@ fn check_request(request: &JobRequest, now: Timestamp) -> Result<(), Fault> {
             return Err(invalid("one of its tags is empty; leave it out"));
         }
     }
+    check_keys(request)?;
     check_unique(request.unique.as_ref(), request.on_conflict)?;
     if let Some(trace) = &request.trace {
         check("trace", trace.len(), limits::TRACE_BYTES_MAX, "bytes").map_err(over)?;
@@ -121,6 +124,41 @@ fn check_priority(priority: i8) -> Result<(), Fault> {
     Err(invalid(format!(
         "its priority is {priority}; give one from -10 (least urgent) to 10 (most urgent)"
     )))
+}
+
+fn check_keys(request: &JobRequest) -> Result<(), Fault> {
+    let keys = &request.limit_keys;
+    check("the list of its limit keys", keys.len(), limits::LIMIT_KEYS_MAX, "keys")
+        .map_err(over)?;
+    let named = request.group.iter().map(|group| ("its group", group));
+    for (what, key) in named.chain(keys.iter().map(|key| ("a limit key", key))) {
+        check(what, key.len(), limits::KEY_BYTES_MAX, "bytes").map_err(over)?;
+        if key.is_empty() {
+            return Err(invalid(format!("{what} is empty; leave it out")));
+        }
+        if key.ends_with('*') {
+            return Err(invalid(format!("{what} ends in *, as only patterns of policies do")));
+        }
+    }
+    Ok(())
+}
+
+/// Checks what a policy is set for, and the policy.
+fn check_policy_for(subject: &Subject, policy: Option<&Policy>) -> Result<(), Fault> {
+    if let Subject::Group { group: key, .. } | Subject::Key(key) = subject {
+        check("the key of a policy", key.len(), limits::KEY_BYTES_MAX, "bytes").map_err(over)?;
+        if key.is_empty() {
+            return Err(invalid("its key is empty; give a key, or * for each of them"));
+        }
+    }
+    let Some(rate) = policy.and_then(|policy| policy.rate) else { return Ok(()) };
+    if rate.count == 0 || rate.period_ms == 0 || rate.burst == 0 {
+        return Err(invalid(
+            "its rate has a zero; give at least 1 start, 1 ms and a burst of 1, or a concurrency \
+             of 0 to let nothing start",
+        ));
+    }
+    check_time("its period", Duration::from_millis(rate.period_ms), limits::TIMEOUT_MAX)
 }
 
 fn check_unique(unique: Option<&Unique>, on_conflict: OnConflict) -> Result<(), Fault> {
@@ -304,6 +342,11 @@ pub(crate) fn commands(actor: &str, commands: &[Command]) -> Result<()> {
             Command::Adjust { id, priority: Some(priority), .. } => {
                 check_priority(*priority).map_err(|(code, fault)| {
                     Error::new(code, format!("cannot adjust job {id}: {fault}")).at_item(item)
+                })?;
+            }
+            Command::SetPolicy { subject, policy, .. } => {
+                check_policy_for(subject, policy.as_ref()).map_err(|(code, fault)| {
+                    Error::new(code, format!("cannot set a policy: {fault}")).at_item(item)
                 })?;
             }
             _ => {}

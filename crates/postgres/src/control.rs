@@ -58,6 +58,7 @@ impl PostgresStore {
             Command::Redrive { namespace, id, attempts } => {
                 self.on_job(&namespace, id, |record, now| record.redrive(attempts, now)).await
             }
+            Command::SetPolicy { .. } => Err(crate::insert::not_yet("limit what may start")),
             Command::Adjust { .. } => Err(crate::insert::not_yet("change waiting jobs")),
             Command::Delete { namespace, id } => self.delete(&namespace, id).await,
         }

@@ -104,7 +104,7 @@ impl PostgresStore {
             });
         }
         queues.sort_unstable();
-        Ok(Settings { queues })
+        Ok(Settings { queues, policies: Vec::new() })
     }
 
     pub(crate) async fn import_all(&self, records: Vec<Moving>) -> Result<Vec<Imported>> {

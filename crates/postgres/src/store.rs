@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use taskwright_core::{Job, JobId, Name, Timestamp};
+use taskwright_core::{Job, JobId, Name, Policy, Subject, Timestamp};
 use taskwright_store::*;
 use tokio::task::JoinHandle;
 
@@ -197,6 +197,10 @@ impl Store for PostgresStore {
     async fn now(&self) -> Result<Timestamp> {
         self.check_open()?;
         self.time().await
+    }
+
+    async fn policies(&self, _: &Name) -> Result<Vec<(Subject, Policy)>> {
+        Ok(Vec::new())
     }
 
     async fn nodes(&self) -> Result<Vec<NodeView>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use taskwright_core::{JobId, Name, StateName};
+use taskwright_core::{JobId, Name, Policy, Rate, StateName, Subject};
 use taskwright_engine::Result;
 use taskwright_store::{Command, Controlled};
 
@@ -28,6 +28,11 @@ struct CommandFields<'a> {
     queue: Option<Text<'a>>,
     reason: Option<Text<'a>>,
     attempts: Option<u32>,
+    task: Option<Text<'a>>,
+    group: Option<Text<'a>>,
+    key: Option<Text<'a>>,
+    concurrency: Option<u32>,
+    rate: Option<RateFields>,
     priority: Option<i8>,
     run_at: Option<Parsed<Instant>>,
 }
@@ -38,9 +43,44 @@ enum CommandWord {
     Cancel,
     Redrive,
     Adjust,
+    SetPolicy,
     Delete,
     Pause,
     Resume,
+}
+
+/// What a policy is set for, by the queue, task, group and key that are named.
+fn subject(named: [Option<&Text<'_>>; 4], at: At, names: &mut Names) -> Result<Subject> {
+    let mut name =
+        |field, text: &Text<'_>| names.name(&text.0).map_err(|cause| at.invalid(field, cause));
+    match named {
+        [Some(queue), None, None, None] => Ok(Subject::Queue(name("queue", queue)?)),
+        [Some(queue), None, Some(group), None] => {
+            Ok(Subject::Group { queue: name("queue", queue)?, group: Arc::from(&*group.0) })
+        }
+        [None, Some(task), None, None] => Ok(Subject::Task(name("task", task)?)),
+        [None, None, None, Some(key)] => Ok(Subject::Key(Arc::from(&*key.0))),
+        _ => Err(at.invalid("queue", "name a queue, a queue and a group, a task, or a key")),
+    }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RateFields {
+    count: u32,
+    period_ms: u64,
+    #[serde(default = "one")]
+    burst: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl From<&RateFields> for Rate {
+    fn from(fields: &RateFields) -> Self {
+        Rate { count: fields.count, period_ms: fields.period_ms, burst: fields.burst }
+    }
 }
 
 pub(crate) fn decode(body: &[u8]) -> Result<Vec<Command>> {
@@ -105,17 +145,38 @@ impl CommandFields<'_> {
                 }
                 Command::Adjust { namespace, id: job()?, priority, run_at }
             }
+            CommandWord::SetPolicy => {
+                let (subject, policy) = self.policy(at, names)?;
+                Command::SetPolicy { namespace, subject, policy }
+            }
             CommandWord::Delete => Command::Delete { namespace, id: job()? },
             CommandWord::Pause => Command::Pause { namespace, queue: queue()? },
             CommandWord::Resume => Command::Resume { namespace, queue: queue()? },
         })
     }
 
+    /// What a policy is set for, and the policy; none of its fields: there is to be none.
+    fn policy(&self, at: At, names: &mut Names) -> Result<(Subject, Option<Policy>)> {
+        let subject = subject(
+            [self.queue.as_ref(), self.task.as_ref(), self.group.as_ref(), self.key.as_ref()],
+            at,
+            names,
+        )?;
+        let rate = self.rate.as_ref().map(Rate::from);
+        let policy = Policy { concurrency: self.concurrency, rate };
+        Ok((subject, (!policy.is_empty()).then_some(policy)))
+    }
+
     fn refuse_misplaced(&self, at: At) -> Result<()> {
-        use CommandWord::{Adjust, Cancel, Delete, Pause, Redrive, Resume};
-        let fields: [(_, _, &[CommandWord]); 6] = [
+        use CommandWord::{Adjust, Cancel, Delete, Pause, Redrive, Resume, SetPolicy};
+        let fields: [(_, _, &[CommandWord]); 11] = [
             ("id", self.id.is_some(), &[Cancel, Redrive, Adjust, Delete]),
-            ("queue", self.queue.is_some(), &[Pause, Resume]),
+            ("queue", self.queue.is_some(), &[Pause, Resume, SetPolicy]),
+            ("task", self.task.is_some(), &[SetPolicy]),
+            ("group", self.group.is_some(), &[SetPolicy]),
+            ("key", self.key.is_some(), &[SetPolicy]),
+            ("concurrency", self.concurrency.is_some(), &[SetPolicy]),
+            ("rate", self.rate.is_some(), &[SetPolicy]),
             ("reason", self.reason.is_some(), &[Cancel]),
             ("attempts", self.attempts.is_some(), &[Redrive]),
             ("priority", self.priority.is_some(), &[Adjust]),
@@ -162,6 +223,11 @@ fn write_command(command: &Command, object: &mut write::Object<'_>) {
                 object.instant("run_at", *run_at);
             }
         }
+        Command::SetPolicy { namespace, subject, policy } => {
+            object.word("command", "set_policy");
+            object.name("namespace", namespace);
+            write_policy(subject, policy.as_ref(), object);
+        }
         Command::Delete { namespace, id } => {
             object.word("command", "delete");
             object.name("namespace", namespace);
@@ -180,6 +246,70 @@ fn write_command(command: &Command, object: &mut write::Object<'_>) {
     }
 }
 
+pub(crate) fn write_policy(
+    subject: &Subject,
+    policy: Option<&Policy>,
+    object: &mut write::Object<'_>,
+) {
+    match subject {
+        Subject::Queue(queue) => object.name("queue", queue),
+        Subject::Task(task) => object.name("task", task),
+        Subject::Group { queue, group } => {
+            object.name("queue", queue);
+            object.text("group", group);
+        }
+        Subject::Key(key) => object.text("key", key),
+    }
+    let policy = policy.copied().unwrap_or_default();
+    if let Some(concurrency) = policy.concurrency {
+        object.number("concurrency", u64::from(concurrency));
+    }
+    if let Some(rate) = policy.rate {
+        object.object("rate", |fields| {
+            fields.number("count", u64::from(rate.count));
+            fields.number("period_ms", rate.period_ms);
+            fields.number("burst", u64::from(rate.burst));
+        });
+    }
+}
+
+pub(crate) fn encode_policies(policies: &[(Subject, Policy)]) -> Vec<u8> {
+    write::object(128 * policies.len() + 16, |object| {
+        object.list("policies", policies, |(subject, policy), object| {
+            write_policy(subject, Some(policy), object);
+        });
+    })
+}
+
+#[derive(Deserialize)]
+struct PoliciesReply<'a> {
+    #[serde(borrow)]
+    policies: Vec<Object<PolicyFields<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct PolicyFields<'a> {
+    #[serde(borrow)]
+    queue: Option<Text<'a>>,
+    task: Option<Text<'a>>,
+    group: Option<Text<'a>>,
+    key: Option<Text<'a>>,
+    concurrency: Option<u32>,
+    rate: Option<RateFields>,
+}
+
+pub(crate) fn decode_policies(body: &[u8]) -> Result<Vec<(Subject, Policy)>> {
+    let reply: PoliciesReply<'_> = read("policies reply", body)?;
+    let mut names = Names::default();
+    let policies = reply.policies.into_iter().enumerate().map(|(item, Object(fields))| {
+        let PolicyFields { queue, task, group, key, concurrency, rate } = fields;
+        let named = [queue.as_ref(), task.as_ref(), group.as_ref(), key.as_ref()];
+        let subject = subject(named, At { list: "policies", item }, &mut names)?;
+        Ok((subject, Policy { concurrency, rate: rate.as_ref().map(Rate::from) }))
+    });
+    policies.collect()
+}
+
 pub(crate) fn encode_reply(controlled: &[Controlled]) -> Vec<u8> {
     write::object(48 * controlled.len() + 16, |object| {
         object.list("commands", controlled, write_controlled);
@@ -196,6 +326,7 @@ fn write_controlled(controlled: &Controlled, object: &mut write::Object<'_>) {
         Controlled::NotFound => ("not_found", None),
         Controlled::Refused { state } => ("refused", Some(*state)),
         Controlled::Taken { .. } => ("taken", None),
+        Controlled::PoliciesFull { .. } => ("policies_full", None),
     };
     object.word("status", status);
     if let Some(state) = state {
@@ -203,6 +334,9 @@ fn write_controlled(controlled: &Controlled, object: &mut write::Object<'_>) {
     }
     if let Controlled::Taken { holder } = controlled {
         object.id("holder", *holder);
+    }
+    if let Controlled::PoliciesFull { max } = controlled {
+        object.number("max", *max as u64);
     }
 }
 
@@ -216,6 +350,7 @@ struct ControlledFields {
     status: StatusWord,
     state: Option<Parsed<StateName>>,
     holder: Option<Parsed<JobId>>,
+    max: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -225,6 +360,7 @@ enum StatusWord {
     NotFound,
     Refused,
     Taken,
+    PoliciesFull,
 }
 
 pub(crate) fn decode_reply(body: &[u8]) -> Result<Vec<Controlled>> {
@@ -235,6 +371,10 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Vec<Controlled>> {
             (StatusWord::Done, state) => Ok(Controlled::Done { state }),
             (StatusWord::NotFound, _) => Ok(Controlled::NotFound),
             (StatusWord::Refused, Some(state)) => Ok(Controlled::Refused { state }),
+            (StatusWord::PoliciesFull, _) => match fields.max {
+                Some(max) => Ok(Controlled::PoliciesFull { max }),
+                None => Err(invalid("max", "the reply to a command lacks it")),
+            },
             (StatusWord::Taken, _) => match fields.holder {
                 Some(holder) => Ok(Controlled::Taken { holder: holder.0 }),
                 None => Err(invalid("holder", "the reply to a command lacks it")),

@@ -66,6 +66,9 @@ struct JobFields<'a> {
     expires_at: Option<Parsed<Instant>>,
     #[serde(default)]
     tags: Vec<Text<'a>>,
+    group: Option<Text<'a>>,
+    #[serde(default)]
+    limit_keys: Vec<Text<'a>>,
     unique_key: Option<Text<'a>>,
     unique_until: Option<UntilField>,
     unique_for_ms: Option<u64>,
@@ -188,6 +191,8 @@ fn job_request(
         retry: fields.retry.map(RetryPolicy::from),
         expires_at: fields.expires_at.map(|instant| instant.0.0),
         tags: fields.tags.iter().map(|tag| Arc::from(&*tag.0)).collect(),
+        group: fields.group.as_ref().map(|group| Arc::from(&*group.0)),
+        limit_keys: fields.limit_keys.iter().map(|key| Arc::from(&*key.0)).collect(),
         unique: unique(
             fields.unique_key.as_ref().map(|key| Arc::from(&*key.0)),
             fields.unique_until,
@@ -242,6 +247,12 @@ fn write_job(job: &JobRequest, object: &mut write::Object<'_>) {
     }
     if !job.tags.is_empty() {
         object.texts("tags", &job.tags);
+    }
+    if let Some(group) = &job.group {
+        object.text("group", group);
+    }
+    if !job.limit_keys.is_empty() {
+        object.texts("limit_keys", &job.limit_keys);
     }
     if let Some(unique) = &job.unique {
         write_unique(unique, object);

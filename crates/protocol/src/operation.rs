@@ -18,7 +18,7 @@ pub enum Operation {
     Listen,
     /// Report, heartbeat and claim in one.
     Work,
-    /// Cancel, redrive, delete, pause, resume.
+    /// Cancel, redrive, adjust, delete, set policies, pause, resume.
     Control,
     /// Jobs by id.
     Get,
@@ -30,6 +30,8 @@ pub enum Operation {
     Peek,
     /// Queues and their counts.
     Queues,
+    /// Policies.
+    Policies,
     /// Workers.
     Workers,
     /// Processes that have the store open.
@@ -40,7 +42,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Operation; 15] = [
+    pub const ALL: [Operation; 16] = [
         Operation::Enqueue,
         Operation::Claim,
         Operation::Report,
@@ -53,6 +55,7 @@ impl Operation {
         Operation::List,
         Operation::Peek,
         Operation::Queues,
+        Operation::Policies,
         Operation::Workers,
         Operation::Nodes,
         Operation::Describe,
@@ -73,6 +76,7 @@ impl Operation {
             Operation::List => "list",
             Operation::Peek => "peek",
             Operation::Queues => "queues",
+            Operation::Policies => "policies",
             Operation::Workers => "workers",
             Operation::Nodes => "nodes",
             Operation::Describe => "describe",

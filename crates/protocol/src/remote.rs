@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
-use taskwright_core::{Job, JobId, Name, WorkerId};
+use taskwright_core::{Job, JobId, Name, Policy, Subject, WorkerId};
 use taskwright_engine::{Api, Enqueued, JobRequest, Result, Work, WorkReply};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Filter, Heartbeat, HeartbeatReply,
@@ -112,6 +112,11 @@ impl<T: Transport> Api for RemoteApi<T> {
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {
         let body = status::encode_namespace(namespace);
         status::decode_workers(&self.call(Operation::Workers, body).await?)
+    }
+
+    async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {
+        let body = status::encode_namespace(namespace);
+        control::decode_policies(&self.call(Operation::Policies, body).await?)
     }
 
     async fn nodes(&self) -> Result<Vec<NodeView>> {

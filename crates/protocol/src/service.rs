@@ -59,6 +59,10 @@ pub async fn answer(
         Operation::Workers => {
             workers(api, &status::decode_namespace("workers request", body)?).await
         }
+        Operation::Policies => {
+            let namespace = status::decode_namespace("policies request", body)?;
+            policies(api, &namespace).await
+        }
         Operation::Nodes => {
             status::decode_namespace("nodes request", body)?;
             nodes(api).await
@@ -140,6 +144,11 @@ pub async fn workers(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
 }
 
 /// The processes that have the store open.
+pub async fn policies(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
+    Ok(control::encode_policies(&api.policies(namespace).await?))
+}
+
+/// The processes that have the store open.
 pub async fn nodes(api: &dyn Api) -> Result<Vec<u8>> {
     Ok(status::encode_nodes(&api.nodes().await?))
 }
@@ -180,7 +189,7 @@ pub async fn command(api: &dyn Api, command: Command, actor: &str) -> Result<Vec
         | Command::Redrive { id, .. }
         | Command::Adjust { id, .. }
         | Command::Delete { id, .. } => Some(*id),
-        Command::Pause { .. } | Command::Resume { .. } => None,
+        Command::Pause { .. } | Command::Resume { .. } | Command::SetPolicy { .. } => None,
     };
     let controlled = api.control(actor, vec![command]).await?.pop();
     match (controlled, subject) {
@@ -194,6 +203,10 @@ pub async fn command(api: &dyn Api, command: Command, actor: &str) -> Result<Vec
                 "job {holder} holds the unique key of job {id}; wait for it to end, then try again"
             );
             Err(Error::new(ErrorCode::Conflict, message))
+        }
+        (Some(Controlled::PoliciesFull { max }), _) => {
+            let message = format!("there are {max} policies, the most there can be; remove some");
+            Err(Error::new(ErrorCode::OverLimit, message))
         }
         (_, Some(id)) => Err(no_job(id)),
         (_, None) => Err(Error::new(ErrorCode::NotFound, "there is no such queue")),

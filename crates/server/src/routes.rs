@@ -53,6 +53,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/v1/queues/{queue}/resume", post(resume))
         .route("/v1/workers", get(workers))
         .route("/v1/nodes", get(nodes))
+        .route("/v1/policies", get(policies))
         .route("/v1/describe", get(describe))
         .route("/v1/ready", get(ready))
         .route("/v1/openapi.json", get(openapi));
@@ -243,6 +244,11 @@ async fn resume(
 async fn workers(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
     let namespace = only_namespace(query.as_deref())?;
     context.ask(Duration::ZERO, service::workers(&*context.api, &namespace)).await
+}
+
+async fn policies(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
+    let namespace = only_namespace(query.as_deref())?;
+    context.ask(Duration::ZERO, service::policies(&*context.api, &namespace)).await
 }
 
 async fn nodes(State(context): Shared, RawQuery(query): RawQuery) -> Answer {

@@ -124,6 +124,9 @@ fn tell(global: &Global, wording: &Wording, id: JobId, answer: &Controlled) -> R
             Controlled::NotFound => {
                 json!({"id": id.to_string(), "done": false, "reason": "not_found"})
             }
+            Controlled::PoliciesFull { max } => json!({
+                "id": id.to_string(), "done": false, "reason": "policies_full", "max": max
+            }),
             Controlled::Taken { holder } => json!({
                 "id": id.to_string(), "done": false, "reason": "taken", "holder": holder.to_string()
             }),
@@ -141,6 +144,9 @@ fn tell(global: &Global, wording: &Wording, id: JobId, answer: &Controlled) -> R
         }
         Controlled::NotFound => {
             eprintln!("taskwright: cannot {verb} job {id}: there is no such job")
+        }
+        Controlled::PoliciesFull { max } => {
+            eprintln!("taskwright: cannot {verb} job {id}: there are {max} policies");
         }
         Controlled::Taken { holder } => {
             eprintln!("taskwright: cannot {verb} job {id}: job {holder} holds its unique key");

@@ -222,6 +222,12 @@ impl Store for Silent {
     async fn counts(&self, namespace: &Name) -> taskwright_store::Result<Vec<QueueCounts>> {
         self.0.counts(namespace).await
     }
+    async fn policies(
+        &self,
+        namespace: &Name,
+    ) -> taskwright_store::Result<Vec<(taskwright_core::Subject, taskwright_core::Policy)>> {
+        self.0.policies(namespace).await
+    }
     async fn workers(&self, namespace: &Name) -> taskwright_store::Result<Vec<WorkerView>> {
         self.0.workers(namespace).await
     }

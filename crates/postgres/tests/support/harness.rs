@@ -57,6 +57,10 @@ impl Harness for PostgresHarness {
         self.opened().await
     }
 
+    fn lacks_limits(&self) -> bool {
+        true
+    }
+
     fn lacks_unique(&self) -> bool {
         true
     }

@@ -138,7 +138,7 @@ pub async fn a_unique_key_is_free_at_once(harness: &dyn Harness) {
     let scene = Scene::open(harness).await;
     let mut worker = Hand::new(1);
     scene.add(vec![unique(1, "key", FINISHED), unique(2, "early", Until::Claimed)]).await;
-    assert_eq!(scene.is_duplicate(unique(3, "early", Until::Claimed), 2).await.1, false);
+    assert!(!scene.is_duplicate(unique(3, "early", Until::Claimed), 2).await.1);
 
     let claimed = scene.take(&mut worker, 2).await;
     scene.add(vec![unique(3, "early", Until::Claimed)]).await;
@@ -149,11 +149,8 @@ pub async fn a_unique_key_is_free_at_once(harness: &dyn Harness) {
     let retrying = (StateName::Available, false);
     assert_eq!(scene.is_duplicate(unique(4, "key", FINISHED), 1).await, retrying);
     scene.report(&claimed[1], failed()).await;
-    assert_eq!(
-        scene.is_duplicate(unique(5, "early", Until::Claimed), 3).await.1,
-        false,
-        "a retry does not take its key again"
-    );
+    let again = scene.is_duplicate(unique(5, "early", Until::Claimed), 3).await;
+    assert!(!again.1, "a retry does not take its key again");
 
     scene.command(cancel(1, "enough")).await;
     scene.add(vec![unique(4, "key", FINISHED)]).await;

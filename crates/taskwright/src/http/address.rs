@@ -93,6 +93,7 @@ const fn path(operation: Operation) -> &'static str {
         Operation::Queues => "/v1/queues",
         Operation::Workers => "/v1/workers",
         Operation::Nodes => "/v1/nodes",
+        Operation::Policies => "/v1/policies",
         Operation::Describe => "/v1/describe",
     }
 }

@@ -4,7 +4,7 @@
 //! keep it, it is on record with who asked, and no version of Taskwright stumbles over it.
 
 use taskwright_core::limits::NAME_BYTES_MAX;
-use taskwright_core::{Name, StateName};
+use taskwright_core::{Name, Policy, StateName, Subject};
 use taskwright_engine::{Error, ErrorCode, Result};
 use taskwright_store::{Command, Filter, Outcome, QueueSettings, Report, Settings};
 use xxhash_rust::xxh3::xxh3_64;
@@ -21,6 +21,7 @@ const COMMANDS_AT_ONCE: usize = 500;
 /// A store as it stood when a move began.
 pub(super) struct Source {
     queues: Vec<QueueSettings>,
+    policies: Vec<(Name, Subject, Policy)>,
     /// The name of the mark, where there is one.
     mark: Option<Name>,
     /// All jobs, of all namespaces.
@@ -29,7 +30,8 @@ pub(super) struct Source {
 
 impl Source {
     pub async fn look(store: &Patient<'_>) -> Result<Source> {
-        let Settings { mut queues } = store.export(None).await?.settings.unwrap_or_default();
+        let Settings { mut queues, policies } =
+            store.export(None).await?.settings.unwrap_or_default();
         let mut mark = None;
         queues.retain(|settings| {
             let is_mark = is_mark(settings);
@@ -38,7 +40,7 @@ impl Source {
             }
             !is_mark
         });
-        let mut source = Source { queues, mark, jobs: 0 };
+        let mut source = Source { queues, policies, mark, jobs: 0 };
         for namespace in source.namespaces() {
             for counts in store.counts(&namespace).await? {
                 source.jobs +=
@@ -138,15 +140,24 @@ impl Source {
         Ok(released)
     }
 
-    /// Pauses in the destination what people have paused here; how many queues those are.
+    /// Sets in the destination the policies that hold here, and pauses what people have paused; how
+    /// many queues those are.
     pub async fn pause_there(&self, to: &Patient<'_>, plan: &Plan) -> Result<u64> {
         let paused = self.queues.iter().filter(|queue| queue.paused);
-        let commands: Vec<_> = paused.map(pause).collect();
+        let pauses: Vec<_> = paused.map(pause).collect();
+        let count = pauses.len() as u64;
+        let policies = self.policies.iter().cloned();
+        let policies = policies.map(|(namespace, subject, policy)| Command::SetPolicy {
+            namespace,
+            subject,
+            policy: Some(policy),
+        });
+        let commands: Vec<_> = policies.chain(pauses).collect();
         let actor = format!("{} (moving)", plan.actor);
         for commands in commands.chunks(COMMANDS_AT_ONCE) {
             to.control(&actor, commands).await?;
         }
-        Ok(commands.len() as u64)
+        Ok(count)
     }
 
     /// Pauses every queue for good, the mark first: whoever finds it knows that the pauses are none

@@ -87,7 +87,7 @@ fn a_table_of_format_1_is_upgraded() {
     apply(&mut table, vec![insert(1, 0)]);
     drop(table);
     let old = Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE held; DROP TABLE timed_holds; PRAGMA user_version = 1;").unwrap();
+    old.execute_batch("DROP TABLE held; DROP TABLE timed_holds; DROP TABLE policies; DROP TABLE arrivals; PRAGMA user_version = 1;").unwrap();
     drop(old);
     let mut table = Table::open(&path, 1).unwrap();
     assert_eq!((table.position(), table.whole()), (2, 2));
