@@ -28,7 +28,9 @@ pub(crate) fn start(store: &Arc<PostgresStore>) -> Vec<JoinHandle<()>> {
         tokio::spawn(tell(Arc::downgrade(store))),
         tokio::spawn(hear(Arc::downgrade(store), channel(&store.schema))),
     ];
-    loops.extend((0..gather::WRITERS).map(|_| tokio::spawn(gather::write(Arc::downgrade(store)))));
+    loops.extend(gather::start::<gather::insert::Inserts>(store));
+    loops.extend(gather::start::<gather::claim::Claims>(store));
+    loops.extend(gather::start::<gather::report::Reports>(store));
     // With the clock of a test, ranks say nothing of the database's transactions.
     if store.clock.shown().is_none() {
         loops.push(tokio::spawn(look(Arc::downgrade(store))));

@@ -1,10 +1,11 @@
 //! Claims: taking jobs, and waiting for some.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::{HEARTBEAT_EVERY, LEASE, WAIT_MAX};
-use taskwright_core::{Json, StateName, Timestamp, Token};
+use taskwright_core::{Json, Name, StateName, Timestamp, Token};
 use taskwright_store::{Claim, ClaimedJob, Error, ErrorKind, Event, Result};
 use tokio::time::Instant;
 use tokio_postgres::Row;
@@ -12,6 +13,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::codec::extras_from;
+use crate::floors::Begin;
 use crate::lanes::Lane;
 use crate::link::micros;
 use crate::row::get;
@@ -28,7 +30,7 @@ impl PostgresStore {
         let namespace = self.lanes.namespace(&self.link, &claim.namespace).await?;
         let mut waiter = (!claim.wait.is_zero()).then(|| self.hints.wait_for(&claim));
         loop {
-            let jobs = self.claim_now(namespace, &claim).await?;
+            let jobs = self.claim_gathered(namespace, &claim).await?;
             if let Some(waiter) = &mut waiter {
                 waiter.has_looked(!jobs.is_empty());
             }
@@ -44,15 +46,10 @@ impl PostgresStore {
         }
     }
 
-    async fn claim_now(&self, namespace: i32, claim: &Claim) -> Result<Vec<ClaimedJob>> {
+    pub(crate) async fn claim_now(&self, namespace: i32, claim: &Claim) -> Result<Vec<ClaimedJob>> {
         self.check_open()?;
-        let texts = |names: &[taskwright_core::Name]| -> Vec<String> {
-            names.iter().map(|name| name.as_str().to_owned()).collect()
-        };
-        let queues = texts(&claim.profile.queues);
-        let tasks = claim.profile.tasks.as_ref().map(|tasks| texts(tasks));
-        let max = i32::try_from(claim.max).unwrap_or(i32::MAX);
         let begin = self.floors.begin();
+        let served = Served::by(claim);
         let answered = self
             .link
             .attempt(
@@ -60,13 +57,13 @@ impl PostgresStore {
                 &[
                     (&self.clock.shown(), Type::INT8),
                     (&namespace, Type::INT4),
-                    (&queues, Type::TEXT_ARRAY),
-                    (&tasks, Type::TEXT_ARRAY),
+                    (&served.queues, Type::TEXT_ARRAY),
+                    (&served.tasks, Type::TEXT_ARRAY),
                     (&Uuid::from_u128(claim.worker.as_u128()), Type::UUID),
                     (&self.epoch, Type::INT4),
                     (&claim.in_process, Type::BOOL),
                     (&claim.seq.cast_signed(), Type::INT8),
-                    (&max, Type::INT4),
+                    (&max_of(claim), Type::INT4),
                     (&micros(LEASE), Type::INT8),
                     (&micros(HEARTBEAT_EVERY), Type::INT8),
                     (&begin.lanes, Type::INT4_ARRAY),
@@ -83,22 +80,74 @@ impl PostgresStore {
             );
             return Err(Error::new(ErrorKind::Invalid, message));
         }
+        let lanes = self.lanes_of(&begin, &rows).await?;
+        let jobs = rows.iter().map(|row| claimed(row, &lanes)).collect::<Result<Vec<_>>>()?;
+        self.announce_claimed(claim, &jobs);
+        Ok(jobs)
+    }
+
+    /// What each of some claims is given that workers who serve the same make at once, sorted by
+    /// worker. `None`: one of them repeats a claim or must be looked at for itself; nothing is given.
+    pub(crate) async fn claim_together(
+        &self,
+        namespace: i32,
+        claims: &[&Claim],
+    ) -> Result<Option<Vec<Vec<ClaimedJob>>>> {
+        self.check_open()?;
+        let [first, _, ..] = claims else { return Ok(None) };
+        let begin = self.floors.begin();
+        let served = Served::by(first);
+        let workers: Vec<Uuid> =
+            claims.iter().map(|claim| Uuid::from_u128(claim.worker.as_u128())).collect();
+        let seqs: Vec<i64> = claims.iter().map(|claim| claim.seq.cast_signed()).collect();
+        let maxima: Vec<i32> = claims.iter().map(|claim| max_of(claim)).collect();
+        let answered = self
+            .link
+            .attempt(
+                "select * from taskwright.claim_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+                 $11, $12, $13)",
+                &[
+                    (&self.clock.shown(), Type::INT8),
+                    (&namespace, Type::INT4),
+                    (&served.queues, Type::TEXT_ARRAY),
+                    (&served.tasks, Type::TEXT_ARRAY),
+                    (&workers, Type::UUID_ARRAY),
+                    (&self.epoch, Type::INT4),
+                    (&first.in_process, Type::BOOL),
+                    (&seqs, Type::INT8_ARRAY),
+                    (&maxima, Type::INT4_ARRAY),
+                    (&micros(LEASE), Type::INT8),
+                    (&micros(HEARTBEAT_EVERY), Type::INT8),
+                    (&begin.lanes, Type::INT4_ARRAY),
+                    (&begin.floors, Type::INT8_ARRAY),
+                ],
+            )
+            .await?;
+        let Ok(rows) = answered else { return Ok(None) };
+        if too_low(&rows)?.is_some() {
+            return Ok(None);
+        }
+        let lanes = self.lanes_of(&begin, &rows).await?;
+        let mut given: Vec<Vec<ClaimedJob>> = claims.iter().map(|_| Vec::new()).collect();
+        for row in &rows {
+            let worker: Uuid = get(row, "worker")?;
+            let place = workers.binary_search(&worker);
+            let Some(jobs) = place.ok().and_then(|place| given.get_mut(place)) else { continue };
+            jobs.push(claimed(row, &lanes)?);
+        }
+        for (claim, jobs) in claims.iter().zip(&given) {
+            self.announce_claimed(claim, jobs);
+        }
+        Ok(Some(given))
+    }
+
+    /// The lanes of jobs that were given by a claim that began there.
+    async fn lanes_of(&self, begin: &Begin, rows: &[Row]) -> Result<HashMap<i32, Arc<Lane>>> {
         let mut numbers = rows.iter().map(|row| get(row, "lane")).collect::<Result<Vec<i32>>>()?;
         numbers.sort_unstable();
         numbers.dedup();
-        self.floors.ended(&begin, &numbers);
-        let lanes = self.lanes.named(&self.link, &numbers).await?;
-        let jobs: Result<Vec<ClaimedJob>> = rows
-            .iter()
-            .map(|row| {
-                let number: i32 = get(row, "lane")?;
-                let lane = lanes.get(&number).ok_or_else(|| crate::link::no_answer("lane"))?;
-                claimed(row, lane)
-            })
-            .collect();
-        let jobs = jobs?;
-        self.announce_claimed(claim, &jobs);
-        Ok(jobs)
+        self.floors.ended(begin, &numbers);
+        self.lanes.named(&self.link, &numbers).await
     }
 
     fn announce_claimed(&self, claim: &Claim, jobs: &[ClaimedJob]) {
@@ -116,6 +165,24 @@ impl PostgresStore {
     }
 }
 
+/// The queues and tasks that a worker serves, as the database is told.
+struct Served {
+    queues: Vec<String>,
+    tasks: Option<Vec<String>>,
+}
+
+impl Served {
+    fn by(claim: &Claim) -> Self {
+        let texts = |names: &[Name]| names.iter().map(|name| name.as_str().to_owned()).collect();
+        let tasks = claim.profile.tasks.as_ref().map(|tasks| texts(tasks));
+        Served { queues: texts(&claim.profile.queues), tasks }
+    }
+}
+
+fn max_of(claim: &Claim) -> i32 {
+    i32::try_from(claim.max).unwrap_or(i32::MAX)
+}
+
 /// The number of the worker's last claim, where this one comes too late.
 fn too_low(rows: &[Row]) -> Result<Option<i64>> {
     match rows.first() {
@@ -124,7 +191,9 @@ fn too_low(rows: &[Row]) -> Result<Option<i64>> {
     }
 }
 
-fn claimed(row: &Row, lane: &Arc<Lane>) -> Result<ClaimedJob> {
+fn claimed(row: &Row, lanes: &HashMap<i32, Arc<Lane>>) -> Result<ClaimedJob> {
+    let number: i32 = get(row, "lane")?;
+    let lane = lanes.get(&number).ok_or_else(|| crate::link::no_answer("lane"))?;
     let seq = get::<i64>(row, "seq")?.unsigned_abs();
     let count = |column| Ok(get::<Option<i32>>(row, column)?.unwrap_or(0).unsigned_abs());
     let instant = |column| Ok(Timestamp::from_micros(get(row, column)?));

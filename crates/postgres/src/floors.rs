@@ -17,7 +17,7 @@ use taskwright_core::rank::AGING_DEFAULT;
 use taskwright_store::Result;
 use tokio_postgres::types::Type;
 
-use crate::link::{Link, micros};
+use crate::link::{Link, micros, no_answer};
 use crate::row::get;
 
 /// How often floors are looked for, while there are claims.
@@ -33,25 +33,27 @@ const FULL_PART: u32 = 20;
 /// Most lanes with a floor.
 const LANES: usize = 256;
 
-/// The floor of each lane. A statement of every node reads what is committed and still to come.
+/// Before this instant no transaction has begun that may still commit a job. It is asked for before
+/// floors are looked for, in a statement of its own: a writer that is not found any more has then
+/// committed what the other statement sees.
+const WRITERS: &str = "
+    select least(
+        (extract(epoch from min(x.since)) * 1000000)::bigint,
+        (extract(epoch from clock_timestamp()) * 1000000)::bigint) as since
+    from (
+        select xact_start as since from pg_stat_activity
+        where backend_xid is not null and datname = current_database() and xact_start is not null
+        union all
+        select prepared as since from pg_prepared_xacts where database = current_database()) x";
+/// The floor of each lane: where the first job is, and no later than those still to come.
 const LOOK: &str = "
-    with writers as (
-        select min(x.since) as since from (
-            select xact_start as since from pg_stat_activity
-            where backend_xid is not null and datname = current_database() and xact_start is not null
-            union all
-            select prepared as since from pg_prepared_xacts where database = current_database()) x
-    ), bound as (
-        select least((extract(epoch from (select since from writers)) * 1000000)::bigint,
-                     (extract(epoch from clock_timestamp()) * 1000000)::bigint) - $3 as time
-    )
     select l.number as lane,
-           least(b.time - l.priority * $4, coalesce((
+           least($3 - l.priority * $4, coalesce((
                select j.rank from taskwright.job j
                where j.lane = l.number and j.state = 1 and j.rank >= f.floor
                order by j.rank, j.seq limit 1), 9223372036854775807)) as floor
     from unnest($1::int[], $2::bigint[]) f(lane, floor)
-    join taskwright.lane l on l.number = f.lane and l.kind = 0, bound b";
+    join taskwright.lane l on l.number = f.lane and l.kind = 0";
 
 #[derive(Copy, Clone)]
 struct Floor {
@@ -126,13 +128,16 @@ impl Floors {
         if lanes.is_empty() {
             return Ok(());
         }
+        let rows = link.query(WRITERS, &[]).await?;
+        let row = rows.first().ok_or_else(|| no_answer("the oldest writer"))?;
+        let bound = get::<i64>(row, "since")?.saturating_sub(micros(SLACK));
         let rows = link
             .query(
                 LOOK,
                 &[
                     (&lanes, Type::INT4_ARRAY),
                     (&floors, Type::INT8_ARRAY),
-                    (&micros(SLACK), Type::INT8),
+                    (&bound, Type::INT8),
                     (&micros(AGING_DEFAULT), Type::INT8),
                 ],
             )

@@ -1,138 +1,149 @@
-//! Small inserts that come at the same moment share one statement and one commit.
+//! Small calls that come at the same moment share one statement and one commit.
 //!
-//! There is no timer: who finds a writer free writes at once; what comes meanwhile is gathered, and
-//! goes with the next one.
+//! There is no timer: who finds a turn free goes at once; what comes meanwhile is gathered, and goes
+//! together with the next turn. Everybody is answered for himself: where a call spoils it for the
+//! others, each goes alone.
+
+pub(crate) mod claim;
+pub(crate) mod insert;
+pub(crate) mod report;
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use taskwright_core::limits::BATCH_MAX;
-use taskwright_store::{Error, ErrorKind, Insert, Inserted, Result};
+use taskwright_store::{Error, ErrorKind, Result};
 use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::store::PostgresStore;
 
-/// Inserts of so many jobs and more go by themselves.
-const SMALL: usize = 100;
-/// How many statements gather inserts at the same time.
-pub(crate) const WRITERS: usize = 2;
-/// Calls that may wait; beyond that the caller is told to try again.
+/// How many statements of a kind gather calls at the same time.
+const TURNS: usize = 2;
+/// Calls of a kind that may wait; beyond that the caller is told to try again.
 const WAITING_MAX: usize = 20_000;
 
-struct Waiting {
-    insert: Insert,
-    answer: oneshot::Sender<Result<Vec<Inserted>>>,
+/// A kind of call that is gathered.
+pub(crate) trait Kind: 'static {
+    /// What is asked, …
+    type Call: Send;
+    /// … and answered.
+    type Answer: Send;
+
+    /// Where calls of the kind wait.
+    fn gather(store: &PostgresStore) -> &Arc<Gather<Self>>;
+
+    /// Whether a call may join those that are taken already.
+    fn joins(taken: &[Waiting<Self>], call: &Self::Call) -> bool;
+
+    /// Carries out calls together, and answers each.
+    fn run(store: &PostgresStore, calls: Vec<Waiting<Self>>) -> impl Future<Output = ()> + Send;
 }
 
-/// The inserts that wait for a writer.
-pub(crate) struct Gather {
-    waiting: Mutex<VecDeque<Waiting>>,
-    writers: Semaphore,
+/// A call that waits for its turn.
+pub(crate) struct Waiting<K: Kind + ?Sized> {
+    pub call: K::Call,
+    answer: oneshot::Sender<Result<K::Answer>>,
+}
+
+impl<K: Kind + ?Sized> Waiting<K> {
+    /// Whoever has given up meanwhile does not hear it.
+    pub fn answer(self, answer: Result<K::Answer>) {
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// The calls of a kind that wait.
+pub(crate) struct Gather<K: Kind + ?Sized> {
+    waiting: Mutex<VecDeque<Waiting<K>>>,
+    turns: Semaphore,
     came: Notify,
 }
 
-impl Default for Gather {
+impl<K: Kind + ?Sized> Default for Gather<K> {
     fn default() -> Self {
-        Gather { waiting: Mutex::default(), writers: Semaphore::new(WRITERS), came: Notify::new() }
+        Gather { waiting: Mutex::default(), turns: Semaphore::new(TURNS), came: Notify::new() }
     }
 }
 
-impl Gather {
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
+impl<K: Kind> Gather<K> {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting<K>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As many calls as one statement takes.
-    fn take(&self) -> Vec<Waiting> {
+    /// The calls of the next turn: the first that waits, and all that may join it.
+    fn take(&self) -> Vec<Waiting<K>> {
         let mut waiting = self.waiting();
-        let mut jobs = 0;
-        let mut taken = Vec::new();
-        while let Some(next) = waiting.front() {
-            jobs += next.insert.jobs.len();
-            if jobs > BATCH_MAX && !taken.is_empty() {
-                break;
+        let (mut taken, mut left) = (Vec::new(), VecDeque::new());
+        for next in waiting.drain(..).filter(|next| !next.answer.is_closed()) {
+            if taken.is_empty() || K::joins(&taken, &next.call) {
+                taken.push(next);
+            } else {
+                left.push_back(next);
             }
-            taken.extend(waiting.pop_front());
         }
+        *waiting = left;
         taken
     }
-}
 
-impl PostgresStore {
-    pub(crate) async fn insert_gathered(&self, insert: Insert) -> Result<Vec<Inserted>> {
-        if insert.jobs.len() >= SMALL {
-            return self.insert_jobs(insert).await;
-        }
-        if let Ok(_writer) = self.gather.writers.try_acquire() {
-            return self.insert_jobs(insert).await;
+    /// Carries out `alone` at once where a turn is free, else the call together with others.
+    pub async fn turn<F>(
+        &self,
+        call: K::Call,
+        alone: impl FnOnce(K::Call) -> F,
+    ) -> Result<K::Answer>
+    where
+        F: Future<Output = Result<K::Answer>>,
+    {
+        if let Ok(_turn) = self.turns.try_acquire() {
+            return alone(call).await;
         }
         let (answer, answered) = oneshot::channel();
         {
-            let mut waiting = self.gather.waiting();
+            let mut waiting = self.waiting();
             if waiting.len() >= WAITING_MAX {
-                let message = "too many inserts wait for the database; try again";
-                let again = std::time::Duration::from_millis(200);
-                return Err(Error::new(ErrorKind::Busy, message).retry_after(again));
+                let message = "too many calls wait for the database; try again";
+                return Err(
+                    Error::new(ErrorKind::Busy, message).retry_after(Duration::from_millis(200))
+                );
             }
-            waiting.push_back(Waiting { insert, answer });
+            waiting.push_back(Waiting { call, answer });
         }
-        self.gather.came.notify_one();
+        self.came.notify_one();
         answered.await.unwrap_or_else(|_| {
-            let message = "the store was closed while jobs were inserted, which may have been done";
+            let message = "the store was closed during the call, which may have been done";
             Err(Error::new(ErrorKind::Unavailable, message))
         })
     }
-
-    /// Writes calls together; one by one where one of them is refused, so that none suffers for
-    /// another.
-    async fn insert_together(&self, calls: Vec<Waiting>) {
-        let jobs = || calls.iter().map(|call| call.insert.jobs.len());
-        let together = Insert {
-            jobs: calls.iter().flat_map(|call| call.insert.jobs.iter().cloned()).collect(),
-            partial: false,
-        };
-        let is_written =
-            |answer: &Inserted| matches!(answer, Inserted::New { .. } | Inserted::Existing { .. });
-        match self.insert_jobs(together).await {
-            Ok(answers) if answers.iter().all(is_written) => {
-                let mut answers = answers.into_iter();
-                let each: Vec<Vec<Inserted>> =
-                    jobs().map(|count| answers.by_ref().take(count).collect()).collect();
-                for (call, answers) in calls.into_iter().zip(each) {
-                    let _ = call.answer.send(Ok(answers));
-                }
-            }
-            Ok(_) => {
-                for call in calls {
-                    let _ = call.answer.send(self.insert_jobs(call.insert).await);
-                }
-            }
-            Err(error) => {
-                for call in calls {
-                    let _ = call.answer.send(Err(error.clone()));
-                }
-            }
-        }
-    }
 }
 
-/// Writes what has gathered, until the store is dropped.
-pub(crate) async fn write(store: Weak<PostgresStore>) {
+/// Starts what carries out gathered calls of a kind; it ends when the store is dropped.
+pub(crate) fn start<K: Kind>(store: &Arc<PostgresStore>) -> Vec<JoinHandle<()>> {
+    (0..TURNS).map(|_| tokio::spawn(take_turns::<K>(Arc::downgrade(store)))).collect()
+}
+
+async fn take_turns<K: Kind>(store: Weak<PostgresStore>) {
     loop {
-        let Some(held) = store.upgrade() else { return };
-        let gather = Arc::clone(&held.gather);
-        drop(held);
+        let Some(gather) = store.upgrade().map(|store| Arc::clone(K::gather(&store))) else {
+            return;
+        };
         gather.came.notified().await;
         loop {
-            let Ok(_writer) = gather.writers.acquire().await else { return };
+            let Ok(_turn) = gather.turns.acquire().await else { return };
             let calls = gather.take();
             if calls.is_empty() {
                 break;
             }
-            // Another writer may take what comes while this one is at it.
+            // The other turn may take what comes while this one is under way.
             gather.came.notify_one();
             let Some(store) = store.upgrade() else { return };
-            store.insert_together(calls).await;
+            Box::pin(K::run(&store, calls)).await;
         }
     }
+}
+
+/// Whether an error is not about one call: to send each alone would not help.
+fn concerns_all(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Busy | ErrorKind::Closed)
 }

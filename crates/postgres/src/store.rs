@@ -12,6 +12,9 @@ use crate::clock::StoreClock;
 use crate::connect::{Health, Pool, Target};
 use crate::floors::Floors;
 use crate::gather::Gather;
+use crate::gather::claim::Claims;
+use crate::gather::insert::Inserts;
+use crate::gather::report::Reports;
 use crate::hints::Hints;
 use crate::lanes::Lanes;
 use crate::link::Link;
@@ -41,7 +44,9 @@ pub struct PostgresStore {
     pub(crate) lanes: Lanes,
     pub(crate) floors: Floors,
     pub(crate) hints: Arc<Hints>,
-    pub(crate) gather: Arc<Gather>,
+    pub(crate) inserts: Arc<Gather<Inserts>>,
+    pub(crate) claims: Arc<Gather<Claims>>,
+    pub(crate) reports: Arc<Gather<Reports>>,
     pub(crate) has_more: AtomicBool,
     pub(crate) sweeps: AtomicU64,
     pub(crate) lanes_looked_at: AtomicI32,
@@ -73,7 +78,9 @@ impl PostgresStore {
             lanes: Lanes::default(),
             floors: Floors::default(),
             hints: Hints::new(),
-            gather: Arc::default(),
+            inserts: Arc::default(),
+            claims: Arc::default(),
+            reports: Arc::default(),
             has_more: AtomicBool::new(false),
             sweeps: AtomicU64::new(0),
             lanes_looked_at: AtomicI32::new(0),
@@ -133,7 +140,7 @@ impl Store for PostgresStore {
 
     async fn report(&self, reports: Vec<Report>) -> Result<Vec<Reported>> {
         self.check_open()?;
-        Box::pin(self.report_all(reports)).await
+        Box::pin(self.report_gathered(reports)).await
     }
 
     async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {

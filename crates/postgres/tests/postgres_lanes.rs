@@ -13,6 +13,7 @@ use support::harness::PostgresHarness;
 use support::jobs::{SECOND, complete, job, name, open, report, state_of, sweeping, url_of};
 use support::random::Random;
 use taskwright_core::limits::{BATCH_MAX, LANES_MAX};
+use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{JobId, Name, NewJob, StateName, WorkerId};
 use taskwright_postgres::PostgresStore;
 use taskwright_store::conformance::Harness;
@@ -218,6 +219,51 @@ async fn a_lane_that_somebody_writes_to_is_not_given_back() {
     }
 }
 
+/// Claims look at a slice of each lane first: jobs of unequal lanes come in one order all the same.
+#[tokio::test]
+async fn a_claim_over_many_lanes_takes_the_oldest_of_them_all() {
+    let Some(schema) = schema("oldest") else { return };
+    let mut random = Random::seeded();
+    let harness = harness(schema);
+    let store = harness.open(Retention::default()).await;
+    let mut seq = 0;
+    for round in 0..6 {
+        // Long runs of one lane, or all of them mixed, with priorities or without.
+        let (mut lane, mut expected) = (0, Vec::new());
+        for _ in 0..6 {
+            let jobs = (0..200).map(|_| {
+                if random.below(if round % 2 == 0 { 100 } else { 2 }) == 0 {
+                    lane = random.below(40) as usize;
+                }
+                let priority = if round < 3 { 0 } else { random.below(3) as i8 };
+                NewJob { queue: queue(lane), priority, ..job(random.job_id()) }
+            });
+            let jobs: Vec<NewJob> = jobs.collect();
+            let now = store.now().await.unwrap();
+            for (job, answer) in jobs.iter().zip(insert(&*store, jobs.clone()).await) {
+                let Inserted::New { seq } = answer else { panic!("{answer:?}") };
+                expected.push((rank::fifo(now, job.priority, AGING_DEFAULT), seq));
+            }
+            harness.clock().advance(Duration::from_millis(random.below(3)));
+        }
+        expected.sort_unstable();
+        let mut claimed = Vec::new();
+        loop {
+            seq += 1;
+            let queues = (0..40).map(queue).collect();
+            let max = 1 + random.below(400) as usize;
+            let jobs = store.claim(claim_of(1, seq, queues, max)).await.unwrap();
+            if jobs.is_empty() {
+                break;
+            }
+            complete(&*store, &jobs).await;
+            claimed.extend(jobs.into_iter().map(|job| job.seq));
+        }
+        let expected: Vec<u64> = expected.into_iter().map(|(_, seq)| seq).collect();
+        assert_eq!(claimed, expected, "round {round}");
+    }
+}
+
 /// What the race is about: jobs that are written, come back and come due while lanes are closed.
 struct Race {
     schema: Schema,
@@ -228,7 +274,7 @@ struct Race {
 
 const QUEUES: usize = 6;
 /// Calls of each of the writers.
-const CALLS: usize = 120;
+const CALLS: usize = 60;
 
 impl Race {
     /// Closes lanes all the time.

@@ -122,6 +122,25 @@ impl Load {
         Ok(())
     }
 
+    /// So many callers enqueue, claim and complete one job at a time; how many lives that was.
+    pub async fn live(&self, callers: u64, jobs: u64) -> Result<u64> {
+        let tasks: Vec<_> = (0..callers)
+            .map(|_| {
+                let store = Arc::clone(&self.store);
+                let mut claimer = Claimer::new(&self.store, 1);
+                tokio::spawn(async move {
+                    for _ in 0..jobs / callers {
+                        store.insert(Insert { jobs: vec![job(0, None)], partial: false }).await?;
+                        let jobs = claimer.claim(1, Duration::from_secs(10)).await?;
+                        claimer.complete(jobs).await?;
+                    }
+                    Ok(jobs / callers)
+                })
+            })
+            .collect();
+        Ok(all(tasks).await?.into_iter().sum())
+    }
+
     /// So many claimers complete all there is; how much it was.
     pub async fn drain(&self, claimers: u64, batch: usize, lanes: u64) -> Result<u64> {
         let tasks: Vec<_> = (0..claimers)

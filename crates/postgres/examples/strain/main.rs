@@ -5,6 +5,7 @@
 //! … URL held [SECONDS] [FINISHED]   a transaction stays open, with so many jobs finished before
 //! … URL full [JOBS]                 claims beside delayed and finished jobs
 //! … URL lanes [JOBS]                one lane and fifty
+//! … URL lives [CALLERS] [JOBS]      callers that enqueue, claim and complete one job at a time
 //! … URL idle [WORKERS] [SECONDS]    workers that wait
 //! ```
 
@@ -31,8 +32,9 @@ async fn main() -> Result<()> {
         "held" => held::run(&url, &load, number(0, 600), number(1, 5_000_000)).await?,
         "full" => full(&load, number(0, 1_000_000)).await?,
         "lanes" => lanes(&load, number(0, 200_000)).await?,
+        "lives" => lives(&load, number(0, 64), number(1, 20_000)).await?,
         "idle" => idle::run(&url, number(0, 100), number(1, 30)).await?,
-        _ => println!("what to do: rate, held, full, lanes or idle"),
+        _ => println!("what to do: rate, held, full, lanes, lives or idle"),
     }
     load.store.close().await
 }
@@ -77,6 +79,13 @@ async fn full(load: &Load, jobs: u64) -> Result<()> {
     let done = load.drain(2, 1_000, 1).await?;
     line("drain", done, began.elapsed());
     drained(load, "beside delayed and finished ones").await
+}
+
+async fn lives(load: &Load, callers: u64, jobs: u64) -> Result<()> {
+    let began = Instant::now();
+    let done = load.live(callers, jobs).await?;
+    line(&format!("lives, {callers} x 1"), done, began.elapsed());
+    Ok(())
 }
 
 async fn lanes(load: &Load, jobs: u64) -> Result<()> {

@@ -35,11 +35,63 @@ begin
     end if;
 end $$;
 
+-- How many jobs of each lane are among the `p_max` with the smallest ranks of all of them, and among
+-- those at most `p_suspects` (0 or 1) of lanes of kind 2.
+--
+-- It looks at a slice of each lane. What is beyond the end of one that goes on may come before the
+-- jobs of others behind that end: so the slices are enough if `p_max` jobs lie before the first such
+-- end. Else those lanes are looked at further.
+create function taskwright.quotas(
+    p_lanes integer[], p_kinds smallint[], p_from bigint[], p_suspects integer, p_max integer,
+    p_now bigint
+) returns integer[]
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+declare
+    -- Twice the share of each lane, should all have as many.
+    v_slice  integer := least(p_max, 2::bigint * p_max / cardinality(p_lanes) + 10);
+    v_quota  integer[];
+    v_enough boolean;
+    v_long   bigint;
+begin
+    loop
+        with looked as (
+            select l.ord, l.kind, j.rank, j.seq
+            from unnest(p_lanes, p_kinds, p_from) with ordinality as l(lane, kind, floor, ord),
+                 lateral (
+                     select j.rank, j.seq from taskwright.job j
+                     where j.lane = l.lane and j.state = 1 and j.rank >= l.floor
+                       and (j.expires_at is null or j.expires_at > p_now or j.max_losses is not null)
+                     order by j.rank, j.seq
+                     limit case when l.kind = 2 then p_suspects else v_slice end) j
+        ), ends as (
+            select count(*) as lanes, min(rank) as rank
+            from (select max(rank) as rank from looked where kind <> 2
+                  group by ord having count(*) = v_slice) e
+        ), best as (
+            select ord, rank from looked
+            where kind <> 2 or seq = (select s.seq from looked s where s.kind = 2
+                                      order by s.rank, s.seq limit 1)
+            order by rank, seq limit p_max
+        )
+        select (select array_agg(coalesce(b.amount, 0) order by o.ord)
+                from generate_subscripts(p_lanes, 1) o(ord)
+                left join (select ord, count(*)::integer as amount from best group by ord) b
+                    on b.ord = o.ord),
+               e.lanes = 0 or v_slice >= p_max
+                   or (select count(*) from best where best.rank < e.rank) >= p_max,
+               e.lanes
+        into v_quota, v_enough, v_long from ends e;
+        exit when v_enough;
+        v_slice := least(p_max, greatest(4::bigint * v_slice, 3::bigint * p_max / v_long));
+    end loop;
+    return v_quota;
+end $$;
+
 -- The jobs that a claim gives, in order. Where the number of the claim is too low, one row with seq
 -- −1 and the last number as rank.
 --
 -- Where several lanes have candidates, they are first looked at without locks, to know how many of
--- each lane to take; then just as many are locked and taken.
+-- each lane to take (`quotas`); then just as many are locked and taken.
 create function taskwright.claim(
     p_now bigint, p_namespace integer, p_queues text[], p_tasks text[], p_worker uuid,
     p_epoch integer, p_in_process boolean, p_claim_seq bigint, p_max integer, p_lease bigint,
@@ -105,25 +157,7 @@ begin
     if cardinality(v_lanes) = 1 then
         v_quota := array[case when v_kinds[1] = 2 then v_suspects else p_max end];
     else
-        with looked as (
-            select l.ord, l.kind, j.rank, j.seq
-            from unnest(v_lanes, v_kinds, v_from) with ordinality as l(lane, kind, floor, ord),
-                 lateral (
-                     select j.rank, j.seq from taskwright.job j
-                     where j.lane = l.lane and j.state = 1 and j.rank >= l.floor
-                       and (j.expires_at is null or j.expires_at > v_now or j.max_losses is not null)
-                     order by j.rank, j.seq
-                     limit case when l.kind = 2 then v_suspects else p_max end) j
-        ), allowed as (
-            select *, row_number() over (partition by kind = 2 order by rank, seq) as place
-            from looked
-        ), best as (
-            select ord from allowed where kind <> 2 or place <= v_suspects
-            order by rank, seq limit p_max
-        )
-        select array_agg(coalesce(b.amount, 0) order by o.ord) into v_quota
-        from generate_subscripts(v_lanes, 1) o(ord)
-        left join (select ord, count(*)::integer as amount from best group by ord) b on b.ord = o.ord;
+        v_quota := taskwright.quotas(v_lanes, v_kinds, v_from, v_suspects, p_max, v_now);
     end if;
 
     return query
@@ -156,6 +190,102 @@ begin
         )
         select t.seq, t.id, t.lane, t.attempt, t.epoch, t.failures, t.max_attempts, t.timeout_ms,
                t.priority, t.created_at, t.run_at, t.started_at, t.rank, t.checkpoint, t.extras, t.args
+        from taken t order by t.rank, t.seq;
+end $$;
+
+-- Small claims of several workers that serve the same, as one: what there is goes to them one after
+-- the other. One row with seq −1 where a claim is no new one or some lane has suspects: then each has
+-- to claim for itself, and nothing was given.
+create function taskwright.claim_together(
+    p_now bigint, p_namespace integer, p_queues text[], p_tasks text[], p_worker uuid[],
+    p_epoch integer, p_in_process boolean, p_claim_seq bigint[], p_max integer[], p_lease bigint,
+    p_grace bigint, p_floor_lanes integer[], p_floors bigint[]
+) returns table (
+    worker uuid, seq bigint, id uuid, lane integer, attempt integer, epoch integer, failures integer,
+    max_attempts integer, timeout_ms bigint, priority smallint, created_at bigint, run_at bigint,
+    started_at bigint, rank bigint, checkpoint text, extras text, args text
+)
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+    v_now   bigint := taskwright.time_of(p_now);
+    v_lanes integer[];
+    v_kinds smallint[];
+    v_from  bigint[];
+    v_quota integer[];
+    v_max   integer := (select sum(m) from unnest(p_max) m);
+    v_rows  tid[];
+begin
+    for i in 1 .. cardinality(p_worker) loop
+        perform taskwright.greet(p_namespace, p_worker[i], p_epoch, p_in_process, null, p_lease, v_now,
+                                 case when p_now is null then 250000 else 1 end);
+    end loop;
+    select array_agg(l.number), array_agg(l.kind), array_agg(coalesce(f.floor, -9223372036854775808))
+    into v_lanes, v_kinds, v_from
+    from taskwright.lane l
+    left join unnest(p_floor_lanes, p_floors) f(lane, floor) on f.lane = l.number
+    where l.namespace = p_namespace and l.queue = any(p_queues) and l.is_open
+      and (p_tasks is null or l.task = any(p_tasks))
+      and not exists (select from taskwright.queue q where q.namespace = p_namespace
+                      and q.queue = l.queue and q.paused);
+    if 2 = any(v_kinds) or exists (
+            select from unnest(p_worker, p_claim_seq) w(worker, claim_seq)
+            where w.claim_seq <= coalesce((
+                select c.claim_seq from taskwright.claim_log c
+                where c.worker = w.worker and c.namespace = p_namespace
+                order by c.claim_seq desc limit 1), 0)) then
+        return query select null::uuid, -1::bigint, null::uuid, null::integer, null::integer,
+            null::integer, null::integer, null::integer, null::bigint, null::smallint, null::bigint,
+            null::bigint, null::bigint, 0::bigint, null::text, null::text, null::text;
+        return;
+    elsif v_lanes is null or v_max = 0 then
+        return;
+    end if;
+
+    v_quota := case when cardinality(v_lanes) = 1 then array[v_max]
+                    else taskwright.quotas(v_lanes, v_kinds, v_from, 0, v_max, v_now) end;
+    v_rows := array(
+        select x.ctid
+        from unnest(v_lanes, v_from, v_quota) as l(lane, floor, quota),
+             lateral (
+                 select j.ctid, j.rank, j.seq from taskwright.job j
+                 where j.lane = l.lane and j.state = 1 and j.rank >= l.floor
+                   and (j.expires_at is null or j.expires_at > v_now or j.max_losses is not null)
+                 order by j.rank, j.seq limit l.quota for update skip locked) x
+        where l.quota > 0 order by x.rank, x.seq);
+    if cardinality(v_rows) = 0 then
+        return;
+    end if;
+    return query
+        with slot as (
+            select w.worker, w.claim_seq, row_number() over (order by w.ord) as place
+            from unnest(p_worker, p_claim_seq, p_max) with ordinality
+                     as w(worker, claim_seq, amount, ord),
+                 generate_series(1, w.amount)
+        ), given as (
+            select r.row, s.worker, s.claim_seq
+            from unnest(v_rows) with ordinality as r(row, place) join slot s on s.place = r.place
+        ), taken as (
+            update taskwright.job t set
+                state = 5, attempt = t.attempt + 1, epoch = p_epoch, worker = g.worker,
+                started_at = v_now, claim_seq = g.claim_seq,
+                deadline = v_now + t.timeout_ms * 1000 + p_grace
+            from given g where t.ctid = g.row
+            returning t.worker, t.seq, t.id, t.lane, t.attempt, t.epoch, t.failures, t.max_attempts,
+                      t.timeout_ms, t.priority, t.created_at, t.run_at, t.started_at, t.rank,
+                      t.checkpoint, t.extras, t.args, t.claim_seq
+        ), counted as (
+            insert into taskwright.tally (lane, state, delta)
+            select lane, s, case s when 1 then -amount else amount end
+            from (select lane, count(*) as amount from taken group by lane) by_lane,
+                 unnest(array[1, 5]::smallint[]) s
+        ), logged as (
+            insert into taskwright.claim_log
+            select distinct p_namespace, t.worker, t.claim_seq from taken t
+        )
+        select t.worker, t.seq, t.id, t.lane, t.attempt, t.epoch, t.failures, t.max_attempts,
+               t.timeout_ms, t.priority, t.created_at, t.run_at, t.started_at, t.rank, t.checkpoint,
+               t.extras, t.args
         from taken t order by t.rank, t.seq;
 end $$;
 

@@ -25,13 +25,15 @@ create function taskwright.insert_jobs(
 language plpgsql set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
-    v_now   bigint := taskwright.time_of(p_now);
+    v_now   bigint;
     v_count integer := cardinality(p_id);
     v_seqs  bigint[] := array(select nextval('taskwright.job_seq') from generate_series(1, v_count));
     v_new   bigint;
     v_known bigint[];
 begin
+    -- The time after that, which may wait: floors rely on ranks that are no older (floors.rs).
     perform taskwright.enter_lanes(p_lane, false);
+    v_now := taskwright.time_of(p_now);
     -- To look for conflicts first takes twice as long as to insert, and there hardly ever is one.
     begin
         insert into taskwright.ident (namespace, id, seq, fingerprint)
@@ -98,12 +100,15 @@ create function taskwright.insert_job(
 ) returns bigint
 language plpgsql as $$
 declare
-    v_now   bigint := taskwright.time_of(p_now);
-    v_due   bigint := greatest(coalesce(p_run_at, v_now), v_now);
+    v_now   bigint;
+    v_due   bigint;
     v_seq   bigint := nextval('taskwright.job_seq');
-    v_state smallint := case when v_due > v_now then 2 else 1 end;
+    v_state smallint;
 begin
     perform taskwright.enter_lanes(array[p_lane], false);
+    v_now := taskwright.time_of(p_now);
+    v_due := greatest(coalesce(p_run_at, v_now), v_now);
+    v_state := case when v_due > v_now then 2 else 1 end;
     insert into taskwright.ident (namespace, id, seq, fingerprint)
     values (p_namespace, p_id, v_seq, p_fingerprint) on conflict do nothing;
     if not found then

@@ -1,0 +1,106 @@
+//! What statements look at, counted by the database: a wrong plan does the work of all jobs for one.
+
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::client::Application;
+use support::jobs::{Hand, job, open, url_of};
+use support::random::Random;
+use taskwright_core::NewJob;
+use taskwright_core::limits::BATCH_MAX;
+use taskwright_store::{Insert, Store};
+use taskwright_testbed::{Schema, available, fresh_schema};
+
+const DELAYED: usize = 50_000;
+/// Jobs that run, and of those so many are completed at once.
+const RUNNING: usize = 1_000;
+const COMPLETED: usize = 100;
+
+/// A schema with so many delayed jobs as the planner knows, and some more that run or are ready,
+/// which it does not know of.
+async fn crowded(test: &str) -> Option<(Schema, Application)> {
+    let schema = available(&format!("postgres_plans::{test}"), fresh_schema())?;
+    let mut random = Random::seeded();
+    let store = open(&url_of(&schema)).await;
+    let tomorrow = store.now().await.unwrap().plus(Duration::from_secs(86_400));
+    for _ in 0..DELAYED / BATCH_MAX {
+        let job = |_| NewJob { run_at: Some(tomorrow), ..job(random.job_id()) };
+        let jobs = (0..BATCH_MAX).map(job).collect();
+        store.insert(Insert { jobs, partial: false }).await.unwrap();
+    }
+    schema.psql("analyze job").unwrap();
+    for _ in 0..2 {
+        let jobs = (0..RUNNING).map(|_| job(random.job_id())).collect();
+        store.insert(Insert { jobs, partial: false }).await.unwrap();
+    }
+    let claimed = Hand::new(&mut random).take(&*store, RUNNING, Duration::ZERO).await;
+    assert_eq!(claimed.len(), RUNNING);
+    let application = Application::of(&schema).await;
+    Some((schema, application))
+}
+
+/// How many rows of `job` a statement looks at; what it does is undone.
+async fn looked_at(application: &Application, statement: &str) -> i64 {
+    application.batch_execute("begin").await.unwrap();
+    // What the transactions before did may be counted still.
+    let before = counted(application).await;
+    application.batch_execute(statement).await.unwrap();
+    let rows = counted(application).await - before;
+    application.batch_execute("rollback").await.unwrap();
+    rows
+}
+
+async fn counted(application: &Application) -> i64 {
+    let count = "select coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::bigint \
+        from pg_stat_xact_user_tables where relid = 'job'::regclass";
+    application.query_one(count, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn completing_jobs_looks_at_no_others_beside_many_delayed_ones() {
+    let Some((schema, application)) = crowded("completing").await else { return };
+    let arguments = format!(
+        "select format('null, (select min(number) from namespace), %L::bigint[], %L::uuid[], \
+             %L::int[], %L::int[], %L::text[]', array_agg(seq), array_agg(id), array_agg(epoch), \
+             array_agg(attempt), array_agg(null::text)) \
+         from (select * from job where state = 5 order by seq limit {COMPLETED}) j"
+    );
+    let arguments = schema.psql(&arguments).unwrap();
+    // The first call of a session plans, the others use that plan.
+    for _ in 0..3 {
+        let name = schema.name();
+        let check = format!(
+            "do $$ begin assert (select count(*) from {name}.complete({arguments})) = {COMPLETED}; \
+             end $$"
+        );
+        let rows = looked_at(&application, &check).await;
+        // Each is found, locked and deleted; by the wrong index, it would be sought among all that run.
+        assert!(rows <= 4 * COMPLETED as i64, "{rows} rows for {COMPLETED} jobs");
+    }
+}
+
+#[tokio::test]
+async fn claiming_jobs_looks_at_no_others_beside_many_delayed_ones() {
+    let Some((schema, application)) = crowded("claiming").await else { return };
+    let name = schema.name();
+    for _ in 0..3 {
+        let one = format!(
+            "do $$ begin assert (select count(*) from {name}.claim(null, (select min(number) from \
+             {name}.namespace), array['default'], null, gen_random_uuid(), 1, false, 1, {COMPLETED}, \
+             1000000, 1000000, '{{}}', '{{}}')) = {COMPLETED}; end $$"
+        );
+        let together = format!(
+            "do $$ begin assert (select count(*) from {name}.claim_together(null, (select \
+             min(number) from {name}.namespace), array['default'], null, array[gen_random_uuid(), \
+             gen_random_uuid()], 1, false, array[1, 1], array[{COMPLETED} / 2, {COMPLETED} / 2], \
+             1000000, 1000000, '{{}}', '{{}}')) = {COMPLETED}; end $$"
+        );
+        for statement in [one, together] {
+            let rows = looked_at(&application, &statement).await;
+            assert!(rows <= 4 * COMPLETED as i64, "{rows} rows for {COMPLETED} jobs");
+        }
+    }
+}
