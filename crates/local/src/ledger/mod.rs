@@ -21,11 +21,12 @@ mod query;
 mod replay;
 mod report;
 mod seen;
+mod seq_map;
 mod sweep;
 mod unique;
 mod workers;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
@@ -41,6 +42,7 @@ use self::limits::Limits;
 pub use self::query::Found;
 pub use self::replay::{Loaded, LoadedJob};
 use self::seen::Seen;
+use self::seq_map::SeqMap;
 use self::workers::Workers;
 use crate::change::{Change, Fixed, More, Position, Seq, Vital};
 
@@ -102,7 +104,7 @@ pub struct Ledger {
     position: Position,
     next_seq: Seq,
     nonce: u64,
-    jobs: BTreeMap<Seq, Entry>,
+    jobs: SeqMap<Entry>,
     ids: Ids,
     keys: Keys,
     lanes: Lanes,
@@ -173,7 +175,7 @@ impl Ledger {
             position: start.position,
             next_seq: start.next_seq.max(1),
             nonce: start.seed,
-            jobs: BTreeMap::new(),
+            jobs: SeqMap::default(),
             ids: Ids::default(),
             keys: Keys::default(),
             lanes: Lanes::default(),
@@ -380,7 +382,7 @@ impl Ledger {
             return;
         }
         let mut seq = self.args_evicted_to;
-        for (&next, entry) in self.jobs.range_mut(seq + 1..=last_applied) {
+        for (next, entry) in self.jobs.range_mut(seq + 1..=last_applied) {
             seq = next;
             if entry.rare.as_ref().is_none_or(|rare| rare.args_at <= shown) {
                 self.args_bytes -= entry.evict_args(&self.no_text);
