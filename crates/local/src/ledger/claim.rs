@@ -9,7 +9,8 @@ use taskwright_core::{Name, Rank, WorkerId};
 use taskwright_store::{Claim, ClaimedJob, Error, ErrorKind, Result, WorkerInfo};
 
 use super::Ledger;
-use super::limits::{KeyNumber, Room};
+use super::allowance::Room;
+use super::limits::KeyNumber;
 use super::workers::Worker;
 use crate::change::{Change, LaneNumber, Run, Seq, Vital, WorkerNumber};
 

@@ -5,6 +5,7 @@
 //! lets anybody know. It reads no clock, file or randomness; the same commands at the same times
 //! with the same seeds give the same changes.
 
+mod allowance;
 mod claim;
 mod control;
 mod counters;
@@ -17,6 +18,7 @@ mod insert;
 mod keys;
 mod lanes;
 mod limits;
+mod lines;
 mod query;
 mod replay;
 mod report;

@@ -1,0 +1,252 @@
+//! Who stands in which line, and who leaves it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use taskwright_core::lifecycle::{Event, step};
+use taskwright_core::limits::{CLAIM_LOOKS_MAX, POLICIES_MAX, PROMOTIONS_MAX};
+use taskwright_core::{LineKey, Name, Place, Policy, Rank, State, Subject};
+use taskwright_store::Controlled;
+
+use super::Ledger;
+use super::entry::Entry;
+use super::limits::{Key, KeyNumber, is_keyed};
+use crate::change::{Change, Fixed, PolicyFact, Seq, Vital};
+
+impl Ledger {
+    /// See `Store::policies`.
+    pub fn policies(&self, namespace: &Name) -> Vec<(Subject, Policy)> {
+        self.limits.policies(namespace)
+    }
+
+    pub(super) fn set_policy(
+        &mut self,
+        namespace: Name,
+        subject: Subject,
+        policy: Option<Policy>,
+    ) -> Controlled {
+        let policy = policy.filter(|policy| !policy.is_empty());
+        let known = self.limits.policies.get(&namespace);
+        let is_known = known.is_some_and(|policies| policies.contains(&subject));
+        if policy.is_some() && !is_known && known.is_some_and(|all| all.len() >= POLICIES_MAX) {
+            return Controlled::PoliciesFull { max: POLICIES_MAX };
+        }
+        if policy.is_some() || is_known {
+            let fact = PolicyFact { namespace, subject, policy };
+            self.limits.restore(&fact);
+            let lines = self.limits.keys.iter().filter(|(_, key)| !key.lines.is_empty());
+            let of_namespace = lines.filter(|(_, key)| key.namespace == fact.namespace);
+            let touched: Vec<_> = of_namespace.map(|(number, _)| *number).collect();
+            self.limits.touched.extend(touched);
+            self.changes.push(Change::Policy(Box::new(fact)));
+            // Lanes that were held back may have room now.
+            self.became_ready = true;
+        }
+        Controlled::Done { state: None }
+    }
+
+    /// The keys of a job, in their order.
+    fn line_keys(&self, fixed: &Fixed) -> Vec<LineKey> {
+        let queue = &self.lanes.get(fixed.lane).queue;
+        fixed.extras.as_ref().map(|extras| LineKey::of(queue, extras)).unwrap_or_default()
+    }
+
+    /// Their numbers.
+    pub(super) fn keys_of(&self, fixed: &Fixed) -> Vec<KeyNumber> {
+        let namespace = &self.lanes.get(fixed.lane).namespace;
+        self.line_keys(fixed).iter().map(|key| key.number(namespace)).collect()
+    }
+
+    /// Makes sure that the keys of a job are known.
+    fn meet_keys(&mut self, fixed: &Fixed) {
+        let keys = self.line_keys(fixed);
+        let namespace = &self.lanes.get(fixed.lane).namespace;
+        let policies = self.limits.policies.get(namespace);
+        for key in keys {
+            self.limits.keys.entry(key.number(namespace)).or_insert_with(|| Key {
+                namespace: namespace.clone(),
+                policy: policies.and_then(|policies| policies.of_key(&key)).copied(),
+                key,
+                running: 0,
+                ready: FxHashMap::default(),
+                lines: BTreeMap::new(),
+                grows_at: None,
+            });
+        }
+    }
+
+    /// The place of a job that is due: with a limited key, the line of the first.
+    pub(super) fn lined_up(&self, fixed: &Fixed, vital: Vital) -> Vital {
+        let is_ready = matches!(vital.life.state, State::Available(Place::Ready(_)));
+        if !is_ready || !is_keyed(fixed) {
+            return vital;
+        }
+        let namespace = &self.lanes.get(fixed.lane).namespace;
+        let Some(policies) = self.limits.policies.get(namespace) else { return vital };
+        let keys = self.line_keys(fixed);
+        let Some(key) = keys.iter().find(|key| policies.of_key(key).is_some()) else {
+            return vital;
+        };
+        let park = Event::Park { key: key.number(namespace) };
+        step(&vital.life, &park).map_or(vital, |life| Vital { life, ..vital })
+    }
+
+    /// Puts a job where its keys find it.
+    pub(super) fn link_keys(&mut self, seq: Seq, vital: &Vital) {
+        let Some(entry) = self.jobs.get(&seq).filter(|entry| is_keyed(&entry.fixed)) else {
+            return;
+        };
+        if vital.life.state.is_final() {
+            return;
+        }
+        let fixed = Arc::clone(&entry.fixed);
+        let (rank, lane) = (entry.rank_at(vital.due_at), fixed.lane);
+        self.meet_keys(&fixed);
+        for number in self.keys_of(&fixed) {
+            let Some(key) = self.limits.keys.get_mut(&number) else { continue };
+            match vital.life.state {
+                State::Available(Place::Ready(_)) => *key.ready.entry(lane).or_insert(0) += 1,
+                State::Available(Place::Line(line)) if line == number => {
+                    key.lines.entry(lane).or_default().insert((rank, seq));
+                }
+                State::Running(_) => key.running += 1,
+                _ => {}
+            }
+            self.limits.touch(number);
+            self.limits.forget_if_unused(number);
+        }
+    }
+
+    /// A job that stands in a line has another priority, and so another rank.
+    pub(super) fn rerank(&mut self, seq: Seq, vital: &Vital, old: Rank) {
+        let State::Available(Place::Line(number)) = vital.life.state else { return };
+        let Some(entry) = self.jobs.get(&seq) else { return };
+        let (new, lane) = (entry.rank_at(vital.due_at), entry.fixed.lane);
+        let line = self.limits.keys.get_mut(&number).and_then(|key| key.lines.get_mut(&lane));
+        if let Some(line) = line
+            && line.remove(&(old, seq))
+        {
+            line.insert((new, seq));
+        }
+    }
+
+    /// Takes a job from where its keys found it; `rank` is the one it had.
+    pub(super) fn unlink_keys(&mut self, seq: Seq, vital: &Vital) {
+        let Some(entry) = self.jobs.get(&seq).filter(|entry| is_keyed(&entry.fixed)) else {
+            return;
+        };
+        let (rank, lane) = (entry.rank_at(vital.due_at), entry.fixed.lane);
+        for number in self.keys_of(&entry.fixed) {
+            let Some(key) = self.limits.keys.get_mut(&number) else { continue };
+            match vital.life.state {
+                State::Available(Place::Ready(_)) => {
+                    if let Some(ready) = key.ready.get_mut(&lane) {
+                        *ready -= 1;
+                        if *ready == 0 {
+                            key.ready.remove(&lane);
+                        }
+                    }
+                }
+                State::Available(Place::Line(line)) if line == number => {
+                    if let Some(places) = key.lines.get_mut(&lane) {
+                        places.remove(&(rank, seq));
+                        if places.is_empty() {
+                            key.lines.remove(&lane);
+                        }
+                    }
+                }
+                State::Running(_) => key.running -= 1,
+                _ => {}
+            }
+            self.limits.touch(number);
+            self.limits.forget_if_unused(number);
+        }
+    }
+
+    /// About how many bytes of changes serving lines adds to those of one request, rather too many.
+    pub fn settling_bytes(&self) -> u64 {
+        match self.limits.has_any() {
+            true => 128 * (PROMOTIONS_MAX + CLAIM_LOOKS_MAX) as u64,
+            false => 0,
+        }
+    }
+
+    /// Serves the lines of the keys that were touched; how many jobs left one, at most `limit`.
+    pub(super) fn settle(&mut self, limit: usize) -> usize {
+        let mut promoted = 0;
+        while let Some(number) = self.limits.touched.pop_first() {
+            while let Some(seq) = self.limits.next_in_line(number, self.now) {
+                if promoted == limit {
+                    self.limits.touched.insert(number);
+                    return promoted;
+                }
+                self.promote(seq, number);
+                promoted += 1;
+            }
+            self.limits.set_timer(number, self.now);
+        }
+        promoted
+    }
+
+    /// Whether a line is still to be served.
+    pub(super) fn has_touched(&self) -> bool {
+        !self.limits.touched.is_empty()
+    }
+
+    /// Lines that have more room by time alone are to be served.
+    pub(super) fn touch_due_lines(&mut self) {
+        while let Some(&(at, number)) = self.limits.timer.first()
+            && at <= self.now
+        {
+            self.limits.timer.remove(&(at, number));
+            if let Some(key) = self.limits.keys.get_mut(&number) {
+                key.grows_at = None;
+            }
+            self.limits.touched.insert(number);
+        }
+        self.limits.forget_arrivals(self.now);
+    }
+
+    /// After replaying: of the lines only those are to be served that were not served to the end, and
+    /// the others wait for their time.
+    pub(super) fn resume_lines(&mut self) {
+        let touched = std::mem::take(&mut self.limits.touched);
+        for number in touched {
+            match self.limits.next_in_line(number, self.now) {
+                Some(_) => {
+                    self.limits.touched.insert(number);
+                }
+                None => self.limits.set_timer(number, self.now),
+            }
+        }
+    }
+
+    fn promote(&mut self, seq: Seq, number: KeyNumber) {
+        let Some(entry) = self.jobs.get(&seq) else { return };
+        let (vital, lane) = (entry.vital(), entry.fixed.lane);
+        let rank = entry.rank_at(vital.due_at);
+        let Ok(mut life) = step(&vital.life, &Event::Promote { rank }) else { return };
+        let others = self.keys_of(&entry.fixed).into_iter().filter(|&key| key != number);
+        let mut limited = others.filter(|&other| self.limits.is_limited(other));
+        let stopping = limited.find(|other| {
+            let Some(key) = self.limits.keys.get(other) else { return false };
+            key.lines.contains_key(&lane)
+                || key.ready_in(lane) >= self.limits.room_of_key(*other, self.now)
+        });
+        if let Some(key) = stopping
+            && let Ok(parked) = step(&life, &Event::Park { key })
+        {
+            life = parked;
+        }
+        self.set_placed(seq, Vital { life, ..vital }, None);
+    }
+
+    /// Puts a ready job into the line of a key.
+    pub(super) fn park(&mut self, seq: Seq, key: KeyNumber) {
+        let Some(vital) = self.jobs.get(&seq).map(Entry::vital) else { return };
+        if let Ok(life) = step(&vital.life, &Event::Park { key }) {
+            self.set_placed(seq, Vital { life, ..vital }, None);
+        }
+    }
+}
