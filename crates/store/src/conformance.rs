@@ -232,6 +232,7 @@ macro_rules! conformance {
                 lines_are_served_in_order
                 a3_a_key_with_a_rate_waits_for_its_time
                 a4_ready_is_a_candidate
+                a_claim_answers_in_order
                 a_line_is_served_lane_by_lane
                 jobs_in_line_are_jobs_like_others
                 a1_a_lost_worker_gives_its_room_back

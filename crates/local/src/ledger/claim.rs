@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap, btree_set};
 
 use taskwright_core::lifecycle::{Event, step};
 use taskwright_core::limits::{BATCH_BYTES_MAX, CLAIM_LOOKS_MAX, PROMOTIONS_MAX};
+use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{Name, Rank, WorkerId};
 use taskwright_store::{Claim, ClaimedJob, Error, ErrorKind, Result, WorkerInfo};
 
@@ -66,6 +67,7 @@ impl Ledger {
             }
             let promoted = self.settle(PROMOTIONS_MAX);
             if promoted == 0 || given.len() == claim.max || looks == 0 || is_cut {
+                given.sort_by_key(|job| (rank_of(job), job.seq));
                 return given;
             }
         }
@@ -243,6 +245,10 @@ impl Ledger {
             false => Judgement::Take,
         })
     }
+}
+
+fn rank_of(job: &ClaimedJob) -> Rank {
+    rank::fifo(job.run_at, job.priority, AGING_DEFAULT)
 }
 
 /// What a claim found.

@@ -162,6 +162,22 @@ pub async fn a4_ready_is_a_candidate(harness: &dyn Harness) {
     assert_eq!(scene.given(&mut worker, 9).await, [2, 3, 4]);
 }
 
+/// What a claim itself makes ready stands in its answer where it belongs.
+pub async fn a_claim_answers_in_order(harness: &dyn Harness) {
+    if harness.lacks_limits() {
+        return;
+    }
+    let scene = Scene::open(harness).await;
+    scene.limit(key("one"), at_once(1)).await;
+    scene.add(vec![keyed(1, &["one", "none"]), keyed(2, &["one"]), job(3)]).await;
+    scene.limit(key("none"), at_once(0)).await;
+    let mut worker = Hand::new(1);
+    let claimed = scene.take(&mut worker, 9).await;
+    assert_eq!(numbers(&claimed), [2, 3], "the first is put aside, so the second is called");
+    let again = scene.store.claim(worker.claim(worker.last_claim, 9)).await.expect("a claim");
+    assert_eq!(again, claimed);
+}
+
 /// Ready jobs that nobody takes do not hold a key against those of another task.
 pub async fn a_line_is_served_lane_by_lane(harness: &dyn Harness) {
     if harness.lacks_limits() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use taskwright_core::lifecycle::{self, Event as E};
 use taskwright_core::limits::{CLAIM_LOOKS_MAX, ID_WINDOW, LANES_MAX, PROMOTIONS_MAX};
+use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{
     Job, JobError, JobId, Json, Life, Name, NewJob, Place, Refused, StateName, Token, WorkerId,
     retry,
@@ -172,6 +173,9 @@ impl State {
                 }
             }
             if self.settle(PROMOTIONS_MAX) == 0 || given.len() == claim.max || looks == 0 {
+                given.sort_by_key(|job: &ClaimedJob| {
+                    (rank::fifo(job.run_at, job.priority, AGING_DEFAULT), job.seq)
+                });
                 return given;
             }
         }
