@@ -1,6 +1,6 @@
 //! Who stands in which line, and who leaves it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -13,6 +13,19 @@ use super::Ledger;
 use super::entry::Entry;
 use super::limits::{Key, KeyNumber, is_keyed};
 use crate::change::{Change, Fixed, PolicyFact, Seq, Vital};
+
+/// How a key stands.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The number of the key.
+    pub number: KeyNumber,
+    /// Jobs in its line.
+    pub waiting: usize,
+    /// Jobs that run.
+    pub running: u32,
+    /// Whether it has room and a line, which nobody is about to serve.
+    pub is_open: bool,
+}
 
 impl Ledger {
     /// See `Store::policies`.
@@ -162,6 +175,25 @@ impl Ledger {
             self.limits.touch(number);
             self.limits.forget_if_unused(number);
         }
+    }
+
+    /// Every key that live jobs have, for tests to compare with them.
+    pub fn lines(&self) -> Vec<Line> {
+        let mut lines: Vec<_> = self
+            .limits
+            .keys
+            .iter()
+            .map(|(&number, key)| Line {
+                number,
+                waiting: key.lines.values().map(BTreeSet::len).sum(),
+                running: key.running,
+                is_open: key.policy.is_none_or(|policy| policy.rate.is_none())
+                    && !self.limits.touched.contains(&number)
+                    && self.limits.next_in_line(number, self.now).is_some(),
+            })
+            .collect();
+        lines.sort_unstable_by_key(|line| line.number);
+        lines
     }
 
     /// About how many bytes of changes serving lines adds to those of one request, rather too many.

@@ -10,6 +10,7 @@ use taskwright_core::{
 use taskwright_store::{ClaimedJob, Controlled, HeartbeatReply, Reported, Swept};
 
 use super::given::Given;
+use super::limited::{KnownLimits, Limit};
 
 /// In what the store contradicts itself or its promises.
 pub type Broken = String;
@@ -66,6 +67,7 @@ pub enum Commanded {
     Redrive(usize),
     Adjust(usize, Option<i8>, Option<Timestamp>),
     Pause(usize, bool),
+    Limit(Limit),
 }
 
 /// Who runs a job.
@@ -95,6 +97,7 @@ pub struct History {
     pub workers: Vec<KnownWorker>,
     /// Whether each queue is paused; `None`: nobody knows.
     pub paused: Vec<(Name, Option<bool>)>,
+    pub(super) limits: KnownLimits,
     epoch: u32,
     /// The highest time of anything acknowledged.
     high_water: Timestamp,
@@ -215,6 +218,8 @@ impl History {
             known.holder = Some(Holder { worker, token: job.token, claim: Some(claim) });
             return Ok(false);
         }
+        self.found_room(index, job)?;
+        let known = &mut self.jobs[index];
         let paused = self.paused.contains(&(job.queue.clone(), Some(true)));
         ensure!(!paused, "{} is paused, and job {index} was claimed", job.queue);
         let ended = known.ended_as;
@@ -343,6 +348,7 @@ impl History {
             Commanded::Cancel(index) => self.cancelled(index, answer),
             Commanded::Redrive(index) => self.redriven(index, answer),
             Commanded::Adjust(index, priority, _) => self.adjusted(index, priority, answer),
+            Commanded::Limit(limit) => self.limited(limit, answer),
             Commanded::Pause(queue, paused) => {
                 self.paused[queue].1 = Some(paused);
                 Ok(())
@@ -425,6 +431,7 @@ impl History {
     pub fn command_unanswered(&mut self, command: Commanded) {
         match command {
             Commanded::Pause(queue, _) => self.paused[queue].1 = None,
+            Commanded::Limit(limit) => self.limit_unanswered(limit),
             Commanded::Cancel(index) => self.jobs[index].is_shaky = true,
             Commanded::Adjust(index, priority, _) => self.adjust_unanswered(index, priority),
             Commanded::Redrive(index) => {

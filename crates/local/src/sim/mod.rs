@@ -5,6 +5,7 @@ mod audit;
 mod disk;
 mod given;
 mod history;
+mod limited;
 mod random;
 mod samples;
 mod store;

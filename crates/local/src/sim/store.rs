@@ -34,11 +34,13 @@ pub enum Bug {
     LostRewrite,
     /// Opening forgets which ended jobs still hold their unique key.
     ForgottenHold,
+    /// Opening forgets what operators limited.
+    ForgottenPolicy,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 7] = [
+    pub const ALL: [Bug; 8] = [
         Bug::ReplyBeforeSync,
         Bug::RecycledTooEarly,
         Bug::LateReportAccepted,
@@ -46,14 +48,16 @@ impl Bug {
         Bug::ClockGoesBack,
         Bug::LostRewrite,
         Bug::ForgottenHold,
+        Bug::ForgottenPolicy,
     ];
 }
 
 impl Bug {
     /// Whether it shows when a store is opened.
     fn is_of_opening(self) -> bool {
-        use Bug::{ClockGoesBack, ForgottenHold, LostPromotion, LostRewrite};
-        matches!(self, LostPromotion | ClockGoesBack | LostRewrite | ForgottenHold)
+        use Bug::{ClockGoesBack, ForgottenHold, ForgottenPolicy, LostPromotion, LostRewrite};
+        let of_changes = matches!(self, LostPromotion | ClockGoesBack | LostRewrite);
+        of_changes || matches!(self, ForgottenHold | ForgottenPolicy)
     }
 }
 
@@ -154,6 +158,9 @@ impl Machine {
             if bug == Bug::ForgottenHold {
                 loaded.holds.clear();
             }
+            if bug == Bug::ForgottenPolicy {
+                loaded.policies.clear();
+            }
             ledger.load(loaded.into())?;
             table.live_jobs(|job| ledger.load_job(job.into()))?;
             table.ended_ids(|id, state| ledger.load_ended_id(id, state))?;
@@ -166,6 +173,9 @@ impl Machine {
                 let mut replayed = changes.clone();
                 match bug {
                     Bug::LostPromotion => replayed.iter_mut().for_each(put_off),
+                    Bug::ForgottenPolicy => {
+                        replayed.retain(|change| !matches!(change, Change::Policy(_)));
+                    }
                     Bug::LostRewrite => replayed.iter_mut().for_each(take_back),
                     _ => {}
                 }

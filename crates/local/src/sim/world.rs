@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::audit::recount;
 use super::given::{check_keys, unique};
 use super::history::{Broken, Commanded, History, Known};
+use super::limited::{Limit, check_lines, limit_keys};
 use super::store::{Bug, Machine, SimStore};
 use super::told::{Told, said, told};
 use super::{Faults, Random};
@@ -61,7 +62,7 @@ fn broken(error: impl ToString) -> Broken {
     error.to_string()
 }
 
-fn namespace() -> Name {
+pub(super) fn namespace() -> Name {
     Name::default_name()
 }
 
@@ -133,6 +134,7 @@ impl World {
             found.extend(job);
         }
         check_keys(store.ledger(), &found)?;
+        check_lines(store.ledger(), &found)?;
         let counts = store.ledger().counts(&namespace());
         counts.iter().try_for_each(|counts| recount(counts, &found))?;
         for (queue, paused) in &mut self.history.paused {
@@ -203,7 +205,8 @@ impl World {
         let now = self.machine.clock.now();
         let waits = self.random.one_in(3);
         let wait = Duration::from_millis(self.random.uneven() % 20_000);
-        let (extras, on_conflict) = unique(&mut self.random);
+        let (mut extras, on_conflict) = unique(&mut self.random);
+        extras.limit_keys = limit_keys(&mut self.random);
         NewJob {
             namespace: namespace(),
             id: JobId::from_u128(1_000 + index as u128),
@@ -330,7 +333,8 @@ impl World {
 
     fn make_command(&mut self) -> (Request, Asked) {
         let jobs = self.history.jobs.len();
-        let command = match self.random.below(4) {
+        let command = match self.random.below(6) {
+            4 | 5 => Commanded::Limit(Limit::any(&mut self.random)),
             0 => Commanded::Pause(self.random.below(QUEUES), self.random.one_in(3)),
             _ if jobs == 0 => Commanded::Pause(0, false),
             1 => Commanded::Cancel(self.random.below(jobs)),
@@ -358,6 +362,7 @@ impl World {
             Commanded::Adjust(job, priority, run_at) => {
                 Command::Adjust { namespace, id: id(job), priority, run_at }
             }
+            Commanded::Limit(limit) => limit.command(),
             Commanded::Redrive(job) => Command::Redrive { namespace, id: id(job), attempts: 0 },
             Commanded::Cancel(job) => {
                 Command::Cancel { namespace, id: id(job), reason: "no longer needed".into() }
