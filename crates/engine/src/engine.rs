@@ -97,6 +97,7 @@ impl Engine {
             total.lapsed += swept.lapsed;
             total.timed_out += swept.timed_out;
             total.expired += swept.expired;
+            total.promoted += swept.promoted;
             total.pruned += swept.pruned;
             (total.now, total.next_due) = (swept.now, swept.next_due);
             if !swept.more {
@@ -206,8 +207,19 @@ impl Api for Engine {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        validate::commands(actor, &commands)?;
-        Ok(self.store.control(actor, commands).await?)
+        let run_at = |command: &Command| match command {
+            Command::Adjust { run_at, .. } => *run_at,
+            _ => None,
+        };
+        let next_due = commands.iter().filter_map(run_at).min();
+        let now = if next_due.is_some() { self.now().await? } else { Timestamp::ZERO };
+        let asked_at = Instant::now();
+        validate::commands(actor, &commands, now)?;
+        let controlled = self.store.control(actor, commands).await?;
+        if let Some(at) = next_due {
+            self.due.by(asked_at + at.since(now));
+        }
+        Ok(controlled)
     }
 
     async fn get(&self, namespace: &Name, ids: &[JobId]) -> Result<Vec<Option<Job>>> {

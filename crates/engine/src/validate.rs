@@ -126,6 +126,16 @@ fn check_priority(priority: i8) -> Result<(), Fault> {
     )))
 }
 
+fn check_adjusted(
+    priority: Option<i8>,
+    run_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    priority.map_or(Ok(()), check_priority)?;
+    let Some(run_at) = run_at else { return Ok(()) };
+    check_time("run_at, from now,", run_at.since(now), limits::RUN_AT_AHEAD_MAX)
+}
+
 fn check_keys(request: &JobRequest) -> Result<(), Fault> {
     let keys = &request.limit_keys;
     check("the list of its limit keys", keys.len(), limits::LIMIT_KEYS_MAX, "keys")
@@ -326,8 +336,9 @@ pub(crate) fn heartbeat(heartbeat: &Heartbeat) -> Result<()> {
     Ok(())
 }
 
-/// Checks commands: their number, and the lengths of reasons and of the actor's name.
-pub(crate) fn commands(actor: &str, commands: &[Command]) -> Result<()> {
+/// Checks commands: their number, what they ask for, and the lengths of reasons and of the actor's
+/// name. `now` is the store's time, which is needed where a job is to have another `run_at`.
+pub(crate) fn commands(actor: &str, commands: &[Command], now: Timestamp) -> Result<()> {
     batch("the list of commands", commands.len())?;
     let shorten = |tried: &str, over| refused(tried, over, "shorten it");
     check("the name of the actor", actor.len(), limits::WORKER_NAME_BYTES_MAX, "bytes")
@@ -339,8 +350,8 @@ pub(crate) fn commands(actor: &str, commands: &[Command]) -> Result<()> {
                     |over| shorten(&format!("cannot cancel job {id}"), over).at_item(item),
                 )?;
             }
-            Command::Adjust { id, priority: Some(priority), .. } => {
-                check_priority(*priority).map_err(|(code, fault)| {
+            Command::Adjust { id, priority, run_at, .. } => {
+                check_adjusted(*priority, *run_at, now).map_err(|(code, fault)| {
                     Error::new(code, format!("cannot adjust job {id}: {fault}")).at_item(item)
                 })?;
             }

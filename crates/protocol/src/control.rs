@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use taskwright_core::{JobId, Name, Policy, Rate, StateName, Subject};
+use taskwright_core::{JobId, Name, Policy, Rate, StateName, Subject, Timestamp};
 use taskwright_engine::Result;
 use taskwright_store::{Command, Controlled};
 
 use crate::instant::Instant;
+use crate::policy::{Named, RateFields, write_policy};
 use crate::read::{At, Names, Object, Parsed, Text, invalid, read};
 use crate::write;
 
@@ -49,40 +50,6 @@ enum CommandWord {
     Resume,
 }
 
-/// What a policy is set for, by the queue, task, group and key that are named.
-fn subject(named: [Option<&Text<'_>>; 4], at: At, names: &mut Names) -> Result<Subject> {
-    let mut name =
-        |field, text: &Text<'_>| names.name(&text.0).map_err(|cause| at.invalid(field, cause));
-    match named {
-        [Some(queue), None, None, None] => Ok(Subject::Queue(name("queue", queue)?)),
-        [Some(queue), None, Some(group), None] => {
-            Ok(Subject::Group { queue: name("queue", queue)?, group: Arc::from(&*group.0) })
-        }
-        [None, Some(task), None, None] => Ok(Subject::Task(name("task", task)?)),
-        [None, None, None, Some(key)] => Ok(Subject::Key(Arc::from(&*key.0))),
-        _ => Err(at.invalid("queue", "name a queue, a queue and a group, a task, or a key")),
-    }
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RateFields {
-    count: u32,
-    period_ms: u64,
-    #[serde(default = "one")]
-    burst: u32,
-}
-
-fn one() -> u32 {
-    1
-}
-
-impl From<&RateFields> for Rate {
-    fn from(fields: &RateFields) -> Self {
-        Rate { count: fields.count, period_ms: fields.period_ms, burst: fields.burst }
-    }
-}
-
 pub(crate) fn decode(body: &[u8]) -> Result<Vec<Command>> {
     let request: ControlRequest<'_> = read("control request", body)?;
     let mut names = Names::default();
@@ -115,6 +82,22 @@ pub(crate) fn decode_attempts(body: &[u8]) -> Result<u32> {
 
     let fields = if body.is_empty() { Fields::default() } else { read("redrive request", body)? };
     Ok(fields.attempts.unwrap_or(0))
+}
+
+/// Reads the body of an adjust: the new priority, the new `run_at`, or both.
+pub(crate) fn decode_adjust(body: &[u8]) -> Result<(Option<i8>, Option<Timestamp>)> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Fields {
+        priority: Option<i8>,
+        run_at: Option<Parsed<Instant>>,
+    }
+
+    let fields: Fields = read("adjust request", body)?;
+    if fields.priority.is_none() && fields.run_at.is_none() {
+        return Err(invalid("priority", "give a priority, a run_at, or both"));
+    }
+    Ok((fields.priority, fields.run_at.map(|instant| instant.0.0)))
 }
 
 impl CommandFields<'_> {
@@ -157,13 +140,14 @@ impl CommandFields<'_> {
 
     /// What a policy is set for, and the policy; none of its fields: there is to be none.
     fn policy(&self, at: At, names: &mut Names) -> Result<(Subject, Option<Policy>)> {
-        let subject = subject(
-            [self.queue.as_ref(), self.task.as_ref(), self.group.as_ref(), self.key.as_ref()],
-            at,
-            names,
-        )?;
-        let rate = self.rate.as_ref().map(Rate::from);
-        let policy = Policy { concurrency: self.concurrency, rate };
+        let named = Named {
+            queue: self.queue.as_ref(),
+            task: self.task.as_ref(),
+            group: self.group.as_ref(),
+            key: self.key.as_ref(),
+        };
+        let subject = named.subject(|field, cause| at.invalid(field, cause), names)?;
+        let policy = Policy { concurrency: self.concurrency, rate: self.rate.map(Rate::from) };
         Ok((subject, (!policy.is_empty()).then_some(policy)))
     }
 
@@ -244,70 +228,6 @@ fn write_command(command: &Command, object: &mut write::Object<'_>) {
             object.name("queue", queue);
         }
     }
-}
-
-pub(crate) fn write_policy(
-    subject: &Subject,
-    policy: Option<&Policy>,
-    object: &mut write::Object<'_>,
-) {
-    match subject {
-        Subject::Queue(queue) => object.name("queue", queue),
-        Subject::Task(task) => object.name("task", task),
-        Subject::Group { queue, group } => {
-            object.name("queue", queue);
-            object.text("group", group);
-        }
-        Subject::Key(key) => object.text("key", key),
-    }
-    let policy = policy.copied().unwrap_or_default();
-    if let Some(concurrency) = policy.concurrency {
-        object.number("concurrency", u64::from(concurrency));
-    }
-    if let Some(rate) = policy.rate {
-        object.object("rate", |fields| {
-            fields.number("count", u64::from(rate.count));
-            fields.number("period_ms", rate.period_ms);
-            fields.number("burst", u64::from(rate.burst));
-        });
-    }
-}
-
-pub(crate) fn encode_policies(policies: &[(Subject, Policy)]) -> Vec<u8> {
-    write::object(128 * policies.len() + 16, |object| {
-        object.list("policies", policies, |(subject, policy), object| {
-            write_policy(subject, Some(policy), object);
-        });
-    })
-}
-
-#[derive(Deserialize)]
-struct PoliciesReply<'a> {
-    #[serde(borrow)]
-    policies: Vec<Object<PolicyFields<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct PolicyFields<'a> {
-    #[serde(borrow)]
-    queue: Option<Text<'a>>,
-    task: Option<Text<'a>>,
-    group: Option<Text<'a>>,
-    key: Option<Text<'a>>,
-    concurrency: Option<u32>,
-    rate: Option<RateFields>,
-}
-
-pub(crate) fn decode_policies(body: &[u8]) -> Result<Vec<(Subject, Policy)>> {
-    let reply: PoliciesReply<'_> = read("policies reply", body)?;
-    let mut names = Names::default();
-    let policies = reply.policies.into_iter().enumerate().map(|(item, Object(fields))| {
-        let PolicyFields { queue, task, group, key, concurrency, rate } = fields;
-        let named = [queue.as_ref(), task.as_ref(), group.as_ref(), key.as_ref()];
-        let subject = subject(named, At { list: "policies", item }, &mut names)?;
-        Ok((subject, Policy { concurrency, rate: rate.as_ref().map(Rate::from) }))
-    });
-    policies.collect()
 }
 
 pub(crate) fn encode_reply(controlled: &[Controlled]) -> Vec<u8> {

@@ -162,6 +162,7 @@ fn job_request(
     if fields.unique_until.is_some() && fields.unique_for_ms.is_some() {
         return Err(at.invalid("unique_for_ms", "unique_until is given as well; give one of them"));
     }
+    let until = fields.unique_until.unwrap_or_else(|| fields.on_conflict.until());
     let conflict = ConflictFields {
         on_conflict: fields.on_conflict,
         replace: fields.replace,
@@ -195,7 +196,7 @@ fn job_request(
         limit_keys: fields.limit_keys.iter().map(|key| Arc::from(&*key.0)).collect(),
         unique: unique(
             fields.unique_key.as_ref().map(|key| Arc::from(&*key.0)),
-            fields.unique_until,
+            Some(until),
             fields.unique_for_ms,
         ),
         on_conflict,

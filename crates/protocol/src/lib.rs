@@ -18,6 +18,7 @@ pub mod line;
 mod listen;
 mod look;
 mod operation;
+mod policy;
 pub mod problem;
 pub mod query;
 mod read;

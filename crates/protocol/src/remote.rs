@@ -12,7 +12,9 @@ use taskwright_store::{
 };
 
 use crate::operation::Operation;
-use crate::{claim, control, enqueue, fresh, heartbeat, listen, look, report, status, work};
+use crate::{
+    claim, control, enqueue, fresh, heartbeat, listen, look, policy, report, status, work,
+};
 
 /// Carries requests to a server.
 #[async_trait]
@@ -116,7 +118,7 @@ impl<T: Transport> Api for RemoteApi<T> {
 
     async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {
         let body = status::encode_namespace(namespace);
-        control::decode_policies(&self.call(Operation::Policies, body).await?)
+        policy::decode_reply(&self.call(Operation::Policies, body).await?)
     }
 
     async fn nodes(&self) -> Result<Vec<NodeView>> {

@@ -10,7 +10,7 @@ use crate::enqueue::{self, Reply};
 use crate::listen::{self, Listen};
 use crate::look::{self, Get, Peek, Wait};
 use crate::operation::Operation;
-use crate::{claim, control, heartbeat, job, report, status, work};
+use crate::{claim, control, heartbeat, job, policy, report, status, work};
 
 /// Answers one request. `actor` is who asks, for the audit record.
 pub async fn answer(
@@ -143,9 +143,9 @@ pub async fn workers(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
     Ok(status::encode_workers(&api.workers(namespace).await?))
 }
 
-/// The processes that have the store open.
+/// The policies of a namespace.
 pub async fn policies(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
-    Ok(control::encode_policies(&api.policies(namespace).await?))
+    Ok(policy::encode(&api.policies(namespace).await?))
 }
 
 /// The processes that have the store open.
@@ -180,6 +180,30 @@ pub async fn redrive(
 ) -> Result<Vec<u8>> {
     let attempts = control::decode_attempts(body)?;
     command(api, Command::Redrive { namespace, id, attempts }, actor).await
+}
+
+/// Changes how urgent a job is that waits, or when it is due; the body says which:
+/// `{"priority": n, "run_at": "…"}`.
+pub async fn adjust(
+    api: &dyn Api,
+    namespace: Name,
+    id: JobId,
+    body: &[u8],
+    actor: &str,
+) -> Result<Vec<u8>> {
+    let (priority, run_at) = control::decode_adjust(body)?;
+    command(api, Command::Adjust { namespace, id, priority, run_at }, actor).await
+}
+
+/// Sets a policy; a body without a limit takes it away.
+pub async fn set_policy(
+    api: &dyn Api,
+    namespace: Name,
+    body: &[u8],
+    actor: &str,
+) -> Result<Vec<u8>> {
+    let (subject, policy) = policy::decode(body)?;
+    command(api, Command::SetPolicy { namespace, subject, policy }, actor).await
 }
 
 /// Carries out one command, whose refusal is an error here.

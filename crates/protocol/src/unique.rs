@@ -7,7 +7,7 @@ use taskwright_core::{OnConflict, Replace, Unique, Until};
 
 use crate::write;
 
-/// `unique_until`; absent beside a key: `finished`.
+/// `unique_until`; where it is absent beside a key, [`ConflictField::until`] says.
 #[derive(Copy, Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UntilField {
@@ -25,6 +25,18 @@ pub enum ConflictField {
     Debounce,
     Throttle,
     Replace,
+}
+
+impl ConflictField {
+    /// Until when a key is held where the request does not say. What debounces or throttles lets go
+    /// when it starts: else a job that runs already, perhaps with args that are old, would swallow
+    /// the new ones.
+    pub fn until(self) -> UntilField {
+        match self {
+            ConflictField::Debounce | ConflictField::Throttle => UntilField::Claimed,
+            _ => UntilField::Finished,
+        }
+    }
 }
 
 /// One of `replace`.

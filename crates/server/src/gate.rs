@@ -48,7 +48,8 @@ impl Gate {
         self.check_origin(headers)?;
         body::check_length(headers, limits)?;
         self.check_token(headers)?;
-        if *method == Method::POST { check_content_type(headers) } else { Ok(()) }
+        let has_body = *method == Method::POST || *method == Method::PUT;
+        if has_body { check_content_type(headers) } else { Ok(()) }
     }
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Problem> {

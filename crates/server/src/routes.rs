@@ -45,6 +45,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/v1/jobs/{id}", get(job).delete(delete_job))
         .route("/v1/jobs/{id}/cancel", post(cancel))
         .route("/v1/jobs/{id}/redrive", post(redrive))
+        .route("/v1/jobs/{id}/adjust", post(adjust))
         .route("/v1/queues", get(queues))
         .route("/v1/queues/{queue}", get(queue))
         .route("/v1/queues/{queue}/peek", get(peek))
@@ -53,7 +54,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/v1/queues/{queue}/resume", post(resume))
         .route("/v1/workers", get(workers))
         .route("/v1/nodes", get(nodes))
-        .route("/v1/policies", get(policies))
+        .route("/v1/policies", get(policies).put(set_policy))
         .route("/v1/describe", get(describe))
         .route("/v1/ready", get(ready))
         .route("/v1/openapi.json", get(openapi));
@@ -186,6 +187,19 @@ async fn redrive(
     context.ask(Duration::ZERO, redriven).await
 }
 
+async fn adjust(
+    State(context): Shared,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Answer {
+    let id = job_id(&id)?;
+    let namespace = only_namespace(query.as_deref())?;
+    let body = context.body(request).await?;
+    let adjusted = service::adjust(&*context.api, namespace, id, &body, ACTOR);
+    context.ask(Duration::ZERO, adjusted).await
+}
+
 async fn queues(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
     let namespace = only_namespace(query.as_deref())?;
     context.ask(Duration::ZERO, service::queues(&*context.api, &namespace)).await
@@ -249,6 +263,13 @@ async fn workers(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
 async fn policies(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
     let namespace = only_namespace(query.as_deref())?;
     context.ask(Duration::ZERO, service::policies(&*context.api, &namespace)).await
+}
+
+async fn set_policy(State(context): Shared, RawQuery(query): RawQuery, request: Request) -> Answer {
+    let namespace = only_namespace(query.as_deref())?;
+    let body = context.body(request).await?;
+    let set = service::set_policy(&*context.api, namespace, &body, ACTOR);
+    context.ask(Duration::ZERO, set).await
 }
 
 async fn nodes(State(context): Shared, RawQuery(query): RawQuery) -> Answer {

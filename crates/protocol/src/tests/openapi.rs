@@ -93,7 +93,7 @@ fn taken(message: &str) -> BTreeSet<String> {
 fn requests_take_the_fields_that_are_described() {
     let root = description();
     let wrong = json!({ "?": 0 });
-    let cases: [(&str, Value, Reader); 21] = [
+    let cases: [(&str, Value, Reader); 25] = [
         ("EnqueueRequest", wrong.clone(), |body| enqueue::decode(body).err()),
         ("JobRequest", json!({ "jobs": [wrong] }), |body| enqueue::decode(body).err()),
         ("ClaimRequest", wrong.clone(), |body| claim::decode(body).err()),
@@ -120,6 +120,10 @@ fn requests_take_the_fields_that_are_described() {
         }),
         ("ControlRequest", wrong.clone(), |body| control::decode(body).err()),
         ("Command", json!({ "commands": [wrong] }), |body| control::decode(body).err()),
+        ("Rate", json!({ "commands": [{ "rate": wrong }] }), |body| control::decode(body).err()),
+        ("AdjustRequest", wrong.clone(), |body| control::decode_adjust(body).err()),
+        ("PolicyRequest", wrong.clone(), |body| policy::decode(body).err()),
+        ("PoliciesRequest", wrong.clone(), |body| status::decode_namespace("request", body).err()),
         ("GetRequest", wrong.clone(), |body| look::decode_get(body).err()),
         ("WaitRequest", wrong.clone(), |body| look::decode_wait(body).err()),
         ("ListRequest", wrong.clone(), |body| look::decode_list(body).err()),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use taskwright_core::{JobId, StateName};
+use taskwright_core::{JobId, StateName, Subject, Until};
 use taskwright_engine::{Enqueued, Result};
 use taskwright_store::{Page, Refusal};
 
@@ -24,8 +24,8 @@ fn rewrite(name: &str, text: &[u8]) -> Result<Vec<u8>> {
         }
         "enqueue.full.reply.json" => enqueue::encode_reply(&outcomes(), Reply::Full),
         "enqueue.summary.reply.json" => {
-            let enqueued = enqueue::decode_summary(text, &ids()[..3])?;
-            assert_eq!(enqueued, outcomes()[..3]);
+            let enqueued = enqueue::decode_summary(text, &ids()[..5])?;
+            assert_eq!(enqueued, summed_up());
             enqueue::encode_reply(&enqueued, Reply::Summary)
         }
         "claim.request.json" => claim::encode(&claim::decode(text)?),
@@ -74,10 +74,12 @@ fn rewrite(name: &str, text: &[u8]) -> Result<Vec<u8>> {
         "queues.request.json"
         | "workers.request.json"
         | "nodes.request.json"
+        | "policies.request.json"
         | "describe.request.json" => {
             status::encode_namespace(&status::decode_namespace("request", text)?)
         }
         "queues.reply.json" => status::encode_queues(&status::decode_queues(text)?),
+        "policies.reply.json" => policy::encode(&policy::decode_reply(text)?),
         "nodes.reply.json" => status::encode_nodes(&status::decode_nodes(text)?),
         "workers.reply.json" => status::encode_workers(&status::decode_workers(text)?),
         "describe.reply.json" => status::encode_description(&status::decode_description(text)?),
@@ -91,7 +93,7 @@ fn rewrite(name: &str, text: &[u8]) -> Result<Vec<u8>> {
 
 fn ids() -> Vec<JobId> {
     let id = |last: u128| JobId::from_u128(0x019aa2f4_7d31_7c51_8f0e_2b1c6d9e0a00 + last);
-    (0x42..0x47).map(id).collect()
+    (0x42..0x4a).map(id).collect()
 }
 
 fn outcomes() -> Vec<Enqueued> {
@@ -102,7 +104,22 @@ fn outcomes() -> Vec<Enqueued> {
         Enqueued::Refused(Refusal::IdConflict(ids[2])),
         Enqueued::Refused(Refusal::LanesFull { max: 4_096 }),
         Enqueued::Refused(Refusal::StoreFull { used: 900, max: 1_000 }),
+        duplicate(),
+        taken(),
     ]
+}
+
+/// What the example of a summary tells.
+fn summed_up() -> Vec<Enqueued> {
+    [&outcomes()[..3], &[duplicate(), taken()]].concat()
+}
+
+fn duplicate() -> Enqueued {
+    Enqueued::Duplicate { id: ids()[5], state: StateName::Available, replaced: true }
+}
+
+fn taken() -> Enqueued {
+    Enqueued::Refused(Refusal::UniqueTaken { key: "invoice 42".into(), holder: ids()[7] })
 }
 
 #[test]
@@ -148,6 +165,41 @@ fn replies_may_grow_but_requests_may_not() {
     let request = br#"{"reports":[],"since":3}"#;
     let error = report::decode(request).unwrap_err();
     assert!(error.message.contains("unknown field `since`"), "{error}");
+}
+
+#[test]
+fn what_debounces_or_throttles_lets_go_of_its_key_when_it_starts() {
+    for (conflict, until) in [
+        ("keep", Until::Finished),
+        ("refuse", Until::Finished),
+        ("debounce", Until::Claimed),
+        ("throttle", Until::Claimed),
+    ] {
+        let request = format!(r#"{{"task":"a","unique_key":"k","on_conflict":"{conflict}"}}"#);
+        let jobs = enqueue::decode(request.as_bytes()).unwrap().jobs;
+        assert_eq!(jobs[0].unique.as_ref().unwrap().until, until, "{conflict}");
+    }
+    let request =
+        br#"{"task":"a","unique_key":"k","unique_until":"finished","on_conflict":"throttle"}"#;
+    let jobs = enqueue::decode(request).unwrap().jobs;
+    assert_eq!(jobs[0].unique.as_ref().unwrap().until, Until::Finished);
+}
+
+#[test]
+fn a_policy_names_one_thing() {
+    for wrong in [
+        "{}",
+        r#"{"concurrency":1}"#,
+        r#"{"group":"g"}"#,
+        r#"{"queue":"q","task":"t"}"#,
+        r#"{"queue":"q","key":"k"}"#,
+        r#"{"task":"t","group":"g"}"#,
+    ] {
+        let error = policy::decode(wrong.as_bytes()).unwrap_err();
+        assert!(error.message.contains("name a queue, a queue and a group"), "{wrong}: {error}");
+    }
+    let (subject, none) = policy::decode(br#"{"key":"k"}"#).unwrap();
+    assert_eq!((subject, none), (Subject::Key("k".into()), None));
 }
 
 #[test]
