@@ -97,7 +97,8 @@ impl Taskwright {
     }
 
     /// Enqueues a job. When this returns, the job is as durable as the store promises. Safe
-    /// against a lost reply: the call is repeated under the same id, and makes one job.
+    /// against a lost reply: the call is repeated under the same id, and makes one job. Where another job
+    /// holds its unique key, the handle stands for that one: see [`Handle::is_duplicate`].
     pub async fn enqueue<T>(&self, job: Job<T>) -> Result<Handle<T>> {
         let mut handles = self.enqueue_all(vec![job]).await?;
         handles.pop().ok_or_else(|| {
@@ -125,8 +126,8 @@ impl Taskwright {
                 item.map_or(error.clone(), |item| error.at_item(sent + item))
             };
             let enqueued = self.enqueue_requests(requests, false).await.map_err(place)?;
-            let ids = enqueued.iter().filter_map(Enqueued::id);
-            handles.extend(ids.map(|id| Handle::new(self.clone(), id)));
+            let with_handle = |job| Handle::of(self.clone(), job);
+            handles.extend(enqueued.into_iter().filter_map(with_handle));
             requests = rest;
         }
         Ok(handles)
@@ -296,7 +297,7 @@ impl Taskwright {
         self.control(Command::Resume { namespace, queue }).await.map(drop)
     }
 
-    async fn control(&self, command: Command) -> Result<Controlled> {
+    pub(crate) async fn control(&self, command: Command) -> Result<Controlled> {
         let commands = vec![command];
         let call = || self.shared.api.control(&self.shared.actor, commands.clone());
         let mut answers = self.retrying(call).await?;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use taskwright_core::{Job as JobView, JobId, StateName};
-use taskwright_engine::{Error, ErrorCode, Result};
+use taskwright_engine::{Enqueued, Error, ErrorCode, Result};
 use taskwright_store::{Controlled, Description, Filter, NodeView, Page, QueueCounts, WorkerView};
 use tokio::runtime::Runtime;
 
+use crate::adjust::Adjust;
 use crate::handle::NoResult;
 use crate::job::Job;
+use crate::limit::Limit;
 use crate::options::Options;
 
 /// A connection to a store or a server, in one namespace; see [`crate::Taskwright`]. Clones are
@@ -177,6 +179,26 @@ impl Taskwright {
         self.runtime.run(self.app.delete(id))
     }
 
+    /// Changes the priority or start of a job that waits; see [`crate::Taskwright::adjust`].
+    pub fn adjust(&self, id: JobId, change: Adjust) -> Result<Controlled> {
+        self.runtime.run(self.app.adjust(id, change))
+    }
+
+    /// The limits of the namespace.
+    pub fn limits(&self) -> Result<Vec<Limit>> {
+        self.runtime.run(self.app.limits())
+    }
+
+    /// Sets what may start from now on; see [`crate::Taskwright::set_limit`].
+    pub fn set_limit(&self, limit: Limit) -> Result<()> {
+        self.runtime.run(self.app.set_limit(limit))
+    }
+
+    /// Takes the limit of a queue, task, group or key away.
+    pub fn remove_limit(&self, limit: Limit) -> Result<()> {
+        self.runtime.run(self.app.remove_limit(limit))
+    }
+
     /// Lets no job of a queue start. Running ones go on.
     pub fn pause(&self, queue: &str) -> Result<()> {
         self.runtime.run(self.app.pause(queue))
@@ -206,6 +228,16 @@ impl<T> Handle<T> {
         self.handle.id()
     }
 
+    /// What became of the enqueue that gave this handle; see [`crate::Handle::enqueued`].
+    pub fn enqueued(&self) -> Option<&Enqueued> {
+        self.handle.enqueued()
+    }
+
+    /// Whether another job held the unique key: then this handle stands for that one.
+    pub fn is_duplicate(&self) -> bool {
+        self.handle.is_duplicate()
+    }
+
     /// The job as it is now, whole; `None` where it is not there (any more).
     pub fn job(&self) -> Result<Option<JobView>> {
         self.runtime.run(self.handle.job())
@@ -214,6 +246,11 @@ impl<T> Handle<T> {
     /// The state of the job; `None` where it is not there (any more).
     pub fn status(&self) -> Result<Option<StateName>> {
         self.runtime.run(self.handle.status())
+    }
+
+    /// Changes the priority or start of the job, if it waits.
+    pub fn adjust(&self, change: Adjust) -> Result<Controlled> {
+        self.runtime.run(self.handle.adjust(change))
     }
 
     /// Asks for the job to stop.

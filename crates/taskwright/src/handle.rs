@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use taskwright_core::limits::WAIT_MAX;
 use taskwright_core::{Job as JobView, JobError, JobId, State, StateName};
-use taskwright_engine::{Error, Result};
+use taskwright_engine::{Enqueued, Error, Result};
 use taskwright_store::Controlled;
 use tokio::time::Instant;
 
+use crate::adjust::Adjust;
 use crate::app::{AWAY_MAX, CALL_DEADLINE, Taskwright};
 use crate::retrying::retrying;
 
@@ -19,6 +20,7 @@ use crate::retrying::retrying;
 pub struct Handle<T> {
     app: Taskwright,
     id: JobId,
+    enqueued: Option<Enqueued>,
     output: PhantomData<fn() -> T>,
 }
 
@@ -85,12 +87,30 @@ pub enum NoResult {
 
 impl<T> Handle<T> {
     pub(crate) fn new(app: Taskwright, id: JobId) -> Self {
-        Handle { app, id, output: PhantomData }
+        Handle { app, id, enqueued: None, output: PhantomData }
+    }
+
+    /// The handle that an enqueue gives, where a job stands for what was asked.
+    pub(crate) fn of(app: Taskwright, enqueued: Enqueued) -> Option<Self> {
+        let id = enqueued.id()?;
+        Some(Handle { app, id, enqueued: Some(enqueued), output: PhantomData })
     }
 
     /// The id of the job.
     pub fn id(&self) -> JobId {
         self.id
+    }
+
+    /// What became of the enqueue that gave this handle; `None` for one that was made by
+    /// [`Taskwright::handle`].
+    pub fn enqueued(&self) -> Option<&Enqueued> {
+        self.enqueued.as_ref()
+    }
+
+    /// Whether another job held the unique key: then nothing was written, and this handle stands for
+    /// that job, whose task may be another.
+    pub fn is_duplicate(&self) -> bool {
+        matches!(self.enqueued, Some(Enqueued::Duplicate { .. }))
     }
 
     /// The job as it is now, whole; `None` where it is not there (any more).
@@ -107,6 +127,11 @@ impl<T> Handle<T> {
     /// if the hint was lost, with the next heartbeat.
     pub async fn cancel(&self, reason: &str) -> Result<Controlled> {
         self.app.cancel(self.id, reason).await
+    }
+
+    /// Changes the priority or start of the job, if it waits; see [`Taskwright::adjust`].
+    pub async fn adjust(&self, change: Adjust) -> Result<Controlled> {
+        self.app.adjust(self.id, change).await
     }
 
     /// Waits until the job has ended, however long that takes: retries, schedules and a lack of
@@ -176,7 +201,8 @@ impl<T: DeserializeOwned> Handle<T> {
 
 impl<T> Clone for Handle<T> {
     fn clone(&self) -> Self {
-        Handle::new(self.app.clone(), self.id)
+        let (app, enqueued) = (self.app.clone(), self.enqueued.clone());
+        Handle { app, id: self.id, enqueued, output: PhantomData }
     }
 }
 

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use taskwright_core::{JobId, Json, Name, RetryPolicy, Timestamp, parse_duration};
+use taskwright_core::{
+    JobId, Json, Name, OnConflict, Replace, RetryPolicy, Timestamp, Unique, Until, parse_duration,
+};
 use taskwright_engine::{Error, ErrorCode, JobRequest, Start};
+
+use crate::unique::Key;
 
 /// A job to enqueue: a task, its arguments and how to run it. `T` is what the task gives back.
 ///
@@ -17,6 +21,8 @@ use taskwright_engine::{Error, ErrorCode, JobRequest, Start};
 #[must_use = "a job does nothing until it is enqueued"]
 pub struct Job<T> {
     request: JobRequest,
+    unique: Option<Key>,
+    until: Option<Until>,
     fault: Option<Error>,
     output: PhantomData<fn() -> T>,
 }
@@ -48,16 +54,17 @@ impl<T> Job<T> {
     /// A job with args that are JSON already, or with what was wrong with them.
     pub(crate) fn with_args(task: Name, args: std::result::Result<Json, String>) -> Self {
         match args {
-            Ok(args) => {
-                Job { request: JobRequest::new(task, args), fault: None, output: PhantomData }
-            }
+            Ok(args) => Job::of_request(JobRequest::new(task, args)),
             Err(fault) => {
                 let message =
                     format!("cannot make a job of task {task}: {fault}; use string keys in maps");
-                let request = JobRequest::new(task, Json::null());
-                Job { request, fault: None, output: PhantomData }.faulty(message)
+                Job::of_request(JobRequest::new(task, Json::null())).faulty(message)
             }
         }
+    }
+
+    fn of_request(request: JobRequest) -> Self {
+        Job { request, unique: None, until: None, fault: None, output: PhantomData }
     }
 
     fn faulty(mut self, message: String) -> Self {
@@ -159,16 +166,39 @@ impl<T> Job<T> {
         self
     }
 
+    /// A key inside its queue, such as a customer: its jobs can be limited apart from those of
+    /// others; see [`Limit::group`](crate::Limit::group).
+    pub fn group(mut self, group: &str) -> Self {
+        self.request.group = Some(Arc::from(group));
+        self
+    }
+
+    /// A key of something that it uses, whatever its queue; up to 4, whose limits must all have
+    /// room before it starts; see [`Limit::key`](crate::Limit::key).
+    pub fn limit_key(mut self, key: &str) -> Self {
+        self.request.limit_keys.push(Arc::from(key));
+        self
+    }
+
     /// The same job for whoever reads its output as another type.
     pub fn output_as<U>(self) -> Job<U> {
-        Job { request: self.request, fault: self.fault, output: PhantomData }
+        let Job { request, unique, until, fault, .. } = self;
+        Job { request, unique, until, fault, output: PhantomData }
     }
 
     /// The request, for whoever talks to an [`Api`](crate::Api) directly; an error if something
     /// that was set makes no sense.
     pub fn into_request(self) -> Result<JobRequest, Error> {
-        match self.fault {
-            None => Ok(self.request),
+        let unique = self.unique.as_ref().map(|key| key.of(&self.request)).transpose();
+        let mut job = match unique {
+            Ok(key) => self.holding(key),
+            Err(fault) => {
+                let task = self.request.task.clone();
+                self.faulty(format!("cannot make the unique key of a job of task {task}: {fault}"))
+            }
+        };
+        match job.fault.take() {
+            None => Ok(job.request),
             Some(fault) => Err(fault),
         }
     }
@@ -176,14 +206,168 @@ impl<T> Job<T> {
 
 impl<T> Clone for Job<T> {
     fn clone(&self) -> Self {
-        Job { request: self.request.clone(), fault: self.fault.clone(), output: PhantomData }
+        Job {
+            request: self.request.clone(),
+            unique: self.unique.clone(),
+            until: self.until,
+            fault: self.fault.clone(),
+            output: PhantomData,
+        }
     }
 }
 
 impl<T> fmt::Debug for Job<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job").field("request", &self.request).field("fault", &self.fault).finish()
+        f.debug_struct("Job")
+            .field("request", &self.request)
+            .field("unique", &self.unique)
+            .field("until", &self.until)
+            .field("fault", &self.fault)
+            .finish()
     }
+}
+
+/// Unique keys: which key, how long it is held, and what happens where another job holds it.
+impl<T> Job<T> {
+    /// At most one job of the namespace holds this key at a time, of whatever task and queue. This
+    /// one holds it until it has ended, however; a job that is enqueued meanwhile with the same key
+    /// is a duplicate: it is not written, and the [`Handle`](crate::Handle) that its enqueue gives
+    /// stands for the holder.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use taskwright::{Job, Taskwright};
+    ///
+    /// let app = Taskwright::connect("memory:").await?;
+    /// let sync = || Job::<()>::new("sync", &7).unique("sync customer 7");
+    /// let first = app.enqueue(sync()).await?;
+    /// let second = app.enqueue(sync()).await?;
+    /// assert!(second.is_duplicate());
+    /// assert_eq!(second.id(), first.id());
+    /// # Ok(()) }) }
+    /// ```
+    pub fn unique(mut self, key: &str) -> Self {
+        self.unique = Some(Key::Text(key.to_owned()));
+        self
+    }
+
+    /// Unique among the jobs of its task and queue with the same args, whatever the order of their
+    /// fields.
+    pub fn unique_by_args(mut self) -> Self {
+        self.unique = Some(Key::Args);
+        self
+    }
+
+    /// Unique among the jobs of its task and queue with the same values of these fields of the
+    /// args: `send::job(user_id, text).unique_by(["user_id"])`. A field that the args lack is an
+    /// error.
+    pub fn unique_by<I: IntoIterator<Item: AsRef<str>>>(mut self, fields: I) -> Self {
+        let fields = fields.into_iter().map(|field| field.as_ref().to_owned());
+        self.unique = Some(Key::Fields(fields.collect()));
+        self
+    }
+
+    /// Lets go of its unique key when it is claimed first, so that the next one can be enqueued
+    /// while it runs. A retry does not take the key again.
+    pub fn unique_until_claimed(mut self) -> Self {
+        self.until = Some(Until::Claimed);
+        self
+    }
+
+    /// Holds its unique key for this long after the enqueue, to the millisecond, also when it has
+    /// ended earlier: one job in each such time.
+    pub fn unique_for(self, time: impl IntoDuration) -> Self {
+        match time.into_duration() {
+            Ok(time) => self.until(Until::Elapsed { ms: whole_millis(time) }),
+            Err(error) => {
+                let task = self.request.task.clone();
+                let what = "the time of the unique key of a job of task";
+                self.faulty(format!("cannot set {what} {task}: {error}"))
+            }
+        }
+    }
+
+    fn until(mut self, until: Until) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// Where another job holds its unique key, the enqueue fails with the code `conflict` and names
+    /// that job.
+    pub fn or_refuse(mut self) -> Self {
+        self.request.on_conflict = OnConflict::Refuse;
+        self
+    }
+
+    /// Where another job holds its unique key and has not been claimed yet, that job is given these
+    /// fields of this one.
+    ///
+    /// ```
+    /// # use taskwright::{Job, Replace};
+    /// let urgent: Job<()> = Job::new("sync", &7)
+    ///     .unique("sync customer 7")
+    ///     .priority(9)
+    ///     .or_replace(Replace { priority: true, ..Replace::default() });
+    /// ```
+    pub fn or_replace(mut self, fields: Replace) -> Self {
+        self.request.on_conflict = OnConflict::Replace(fields);
+        self
+    }
+
+    /// Runs once when the stream of jobs with its unique key pauses: `wait` after the last of them,
+    /// with the args of that one, but no later than `at_most` after the first.
+    ///
+    /// It lets go of the key when it is claimed, so that what comes while it runs makes another one.
+    ///
+    /// ```
+    /// # use taskwright::Job;
+    /// let reindex: Job<()> = Job::new("reindex", &3).unique("reindex 3").debounce("5s", "1m");
+    /// ```
+    pub fn debounce(self, wait: impl IntoDuration, at_most: impl IntoDuration) -> Self {
+        let set = |request: &mut JobRequest, at_most| {
+            let at_most_ms = Some(whole_millis(at_most));
+            request.on_conflict = OnConflict::Replace(Replace::debounce(at_most_ms));
+        };
+        self.delay(wait).with_duration("longest wait", at_most, set).let_go_when_claimed()
+    }
+
+    /// Runs once for all jobs with its unique key that come within `period`: at its end, with the
+    /// args of the last one.
+    ///
+    /// It lets go of the key when it is claimed, so that what comes while it runs makes another one.
+    /// To run the first one at once and drop the others, take [`Job::unique_for`].
+    pub fn throttle(mut self, period: impl IntoDuration) -> Self {
+        self.request.on_conflict = OnConflict::Replace(Replace::throttle());
+        self.delay(period).let_go_when_claimed()
+    }
+
+    fn let_go_when_claimed(mut self) -> Self {
+        self.until.get_or_insert(Until::Claimed);
+        self
+    }
+
+    /// The job with its key, where it has one.
+    fn holding(mut self, key: Option<String>) -> Self {
+        match key {
+            Some(key) => {
+                let until = self.until.unwrap_or(Until::Finished);
+                self.request.unique = Some(Unique { key: key.into(), until });
+                self
+            }
+            None if self.until.is_some() => {
+                let task = self.request.task.clone();
+                let advice = "it has no unique key: add .unique(key), .unique_by_args() or .unique_by(fields)";
+                self.faulty(format!("cannot say how long a job of task {task} is unique: {advice}"))
+            }
+            None => self,
+        }
+    }
+}
+
+/// Milliseconds, rounded up: a time is never shorter than asked for.
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
 }
 
 /// A time span: a `Duration`, or a text such as `"250ms"`, `"90s"`, `"10m"` or `"1h 30m"`.

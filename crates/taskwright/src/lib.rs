@@ -26,6 +26,8 @@
 //! - [`task`] turns an async or a blocking function into a task; [`Context`] is what it may know of
 //!   its attempt; [`TaskError`] is how it asks for something other than a retry.
 //! - [`Job`] says how a job is to run, [`Handle`] tells what became of it.
+//! - [`Job::unique`] keeps a job from being there twice; [`Limit`] is what may start at once, or in a
+//!   time, of a queue, task, group or key.
 //! - [`Worker`] runs jobs. [`Handler`] serves tasks that are no Rust functions.
 //! - [`blocking`] is the same for programs without async code; [`testing`] runs the real engine with
 //!   a clock of its own.
@@ -33,6 +35,7 @@
 // The macro's output says `::taskwright`, also where it is used in this crate's own tests.
 extern crate self as taskwright;
 
+mod adjust;
 mod app;
 mod args;
 mod backend;
@@ -46,14 +49,18 @@ mod handler;
 #[cfg(feature = "http")]
 mod http;
 mod job;
+mod limit;
 pub mod moving;
+mod operate;
 mod options;
 mod pool;
 mod retrying;
 mod task;
 pub mod testing;
+mod unique;
 mod worker;
 
+pub use adjust::Adjust;
 pub use app::Taskwright;
 pub use backend::{fsck, shown};
 pub use consumer::{Claimed, Consumer};
@@ -62,11 +69,13 @@ pub use failure::{BoxError, TaskError};
 pub use handle::{Handle, NoResult};
 pub use handler::{Attempt, Handler};
 pub use job::{IntoDuration, Job};
+pub use limit::Limit;
 pub use options::{Options, Syncing};
 pub use task::{Failure, Output, Task};
 pub use taskwright_core::{
-    AttemptRecord, Extras, Job as JobView, JobError, JobId, Json, Name, RetryPolicy, State,
-    StateName, Timestamp, Token, WorkerId, format_duration, limits, parse_duration,
+    AttemptRecord, Extras, Job as JobView, JobError, JobId, Json, Name, OnConflict, Policy, Rate,
+    Replace, RetryPolicy, State, StateName, Subject, Timestamp, Token, Unique, Until, WorkerId,
+    format_duration, limits, parse_duration,
 };
 pub use taskwright_engine::{Api, Enqueued, Error, ErrorCode, JobRequest, Result, Start};
 pub use taskwright_local::Soundness;

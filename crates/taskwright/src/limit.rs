@@ -1,0 +1,167 @@
+//! Limits: what may start of a queue, task, group or key.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskwright_core::{Name, Policy, Rate, Subject, format_duration};
+use taskwright_engine::{Error, ErrorCode, Result};
+
+use crate::job::IntoDuration;
+
+/// What may start of the jobs of a queue, task, group or key, over all workers and machines.
+///
+/// It says what it is for, then what it allows; what is wrong with it (a name, a duration) is said
+/// when it is set.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// use taskwright::{Limit, Taskwright};
+///
+/// let app = Taskwright::connect("memory:").await?;
+/// app.set_limit(Limit::queue("mail").concurrency(20)).await?;
+/// app.set_limit(Limit::key("api:stripe").rate(100, "1m").burst(10)).await?;
+/// app.set_limit(Limit::group("mail", "*").concurrency(2)).await?; // each customer for itself
+///
+/// for limit in app.limits().await? {
+///     println!("{limit}"); // queue mail: at most 20 at once
+/// }
+/// app.remove_limit(Limit::queue("mail")).await?;
+/// # assert_eq!(app.limits().await?.len(), 2);
+/// # Ok(()) }) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a limit does nothing until it is set"]
+pub struct Limit {
+    subject: Subject,
+    policy: Policy,
+    burst: Option<u32>,
+    fault: Option<Error>,
+}
+
+impl Limit {
+    /// Of all jobs of a queue together.
+    pub fn queue(queue: &str) -> Self {
+        let name = Name::new(queue);
+        Limit::of(name.map(Subject::Queue).map_err(|error| error.to_string()))
+    }
+
+    /// Of all jobs of a task together, over all queues.
+    pub fn task(task: &str) -> Self {
+        let name = Name::new(task);
+        Limit::of(name.map(Subject::Task).map_err(|error| error.to_string()))
+    }
+
+    /// Of the jobs of one group of a queue. A group that ends in `*` stands for each group that
+    /// begins so and has no limit that says more of its name: each for itself, not all together.
+    pub fn group(queue: &str, group: &str) -> Self {
+        let group = Arc::from(group);
+        let name = Name::new(queue);
+        let subject = name.map(|queue| Subject::Group { queue, group });
+        Limit::of(subject.map_err(|error| error.to_string()))
+    }
+
+    /// Of the jobs with this limit key, over all queues; with `*` at the end as in
+    /// [`Limit::group`].
+    pub fn key(key: &str) -> Self {
+        Limit::of(Ok(Subject::Key(Arc::from(key))))
+    }
+
+    fn of(subject: std::result::Result<Subject, String>) -> Self {
+        let (subject, fault) = match subject {
+            Ok(subject) => (subject, None),
+            Err(fault) => (Subject::Queue(Name::default_name()), Some(invalid(fault))),
+        };
+        Limit { subject, policy: Policy::default(), burst: None, fault }
+    }
+
+    /// A limit as it was set.
+    pub(crate) fn set(subject: Subject, policy: Policy) -> Self {
+        Limit { subject, policy, burst: None, fault: None }
+    }
+
+    /// At most so many attempts run at once; 0 lets nothing start.
+    pub fn concurrency(mut self, most: u32) -> Self {
+        self.policy.concurrency = Some(most);
+        self
+    }
+
+    /// At most `count` attempts start in each `period` (`"1m"` or a `Duration`, to the
+    /// millisecond), evenly: 60 in `"1m"` is one a second. [`Limit::burst`] lets some start at once.
+    pub fn rate(mut self, count: u32, period: impl IntoDuration) -> Self {
+        match period.into_duration() {
+            Ok(period) => self.policy.rate = Some(Rate::new(count, period)),
+            Err(error) => {
+                self.fault.get_or_insert_with(|| invalid(format!("its period: {error}")));
+            }
+        }
+        self
+    }
+
+    /// How many may start at once where none has for long; 1 without it. Only with a rate. In any
+    /// time the starts are at most `burst` more than the rate allows.
+    pub fn burst(mut self, burst: u32) -> Self {
+        self.burst = Some(burst);
+        self
+    }
+
+    /// What it is for.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The most attempts that run at once, where that is limited.
+    pub fn max_concurrency(&self) -> Option<u32> {
+        self.policy.concurrency
+    }
+
+    /// How many may start in which time, where that is limited.
+    pub fn max_rate(&self) -> Option<Rate> {
+        let rate = self.policy.rate?;
+        Some(Rate { burst: self.burst.unwrap_or(rate.burst), ..rate })
+    }
+
+    /// What to set, or what makes no sense of it.
+    pub(crate) fn into_policy(self) -> Result<(Subject, Policy)> {
+        let rate = self.max_rate();
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        if self.burst.is_some() && rate.is_none() {
+            let fault = "it has a burst without a rate; add .rate(count, period)".to_owned();
+            return Err(invalid(fault));
+        }
+        Ok((self.subject, Policy { rate, ..self.policy }))
+    }
+}
+
+fn invalid(fault: String) -> Error {
+    Error::new(ErrorCode::Invalid, format!("cannot set the limit: {fault}"))
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.subject {
+            Subject::Queue(queue) => write!(f, "queue {queue}: ")?,
+            Subject::Task(task) => write!(f, "task {task}: ")?,
+            Subject::Group { queue, group } => write!(f, "group {group:?} of queue {queue}: ")?,
+            Subject::Key(key) => write!(f, "key {key:?}: ")?,
+        }
+        let mut parts = Vec::new();
+        if let Some(most) = self.max_concurrency() {
+            parts.push(format!("at most {most} at once"));
+        }
+        if let Some(Rate { count, period_ms, burst }) = self.max_rate() {
+            let period = format_duration(Duration::from_millis(period_ms));
+            let burst = if burst > 1 { format!(" (burst {burst})") } else { String::new() };
+            parts.push(format!("{count} in {period}{burst}"));
+        }
+        f.write_str(if parts.is_empty() { "no limit" } else { "" })?;
+        f.write_str(&parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/limit.rs"]
+mod tests;

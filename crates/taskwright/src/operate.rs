@@ -1,0 +1,62 @@
+//! Limits, and changes of jobs that wait.
+
+use taskwright_core::{JobId, Policy, Subject};
+use taskwright_engine::{Error, ErrorCode, Result, Start};
+use taskwright_store::{Command, Controlled};
+
+use crate::adjust::Adjust;
+use crate::app::Taskwright;
+use crate::limit::Limit;
+
+impl Taskwright {
+    /// The limits of the namespace: those of queues, of tasks, of groups, of keys.
+    pub async fn limits(&self) -> Result<Vec<Limit>> {
+        let policies = self.retrying(|| self.shared.api.policies(&self.shared.namespace)).await?;
+        Ok(policies.into_iter().map(|(subject, policy)| Limit::set(subject, policy)).collect())
+    }
+
+    /// Sets what may start from now on, in place of what was set for the same queue, task, group or
+    /// key. What runs already goes on, and counts. Refused where 10,000 others are set.
+    pub async fn set_limit(&self, limit: Limit) -> Result<()> {
+        let (subject, policy) = limit.into_policy()?;
+        if policy.is_empty() {
+            let message = "cannot set a limit that limits nothing; give a concurrency or a rate, or call remove_limit";
+            return Err(Error::new(ErrorCode::Invalid, message));
+        }
+        self.set_policy(subject, Some(policy)).await
+    }
+
+    /// Takes the limit of this queue, task, group or key away, whatever it allowed; where there is
+    /// none, nothing changes.
+    pub async fn remove_limit(&self, limit: Limit) -> Result<()> {
+        let (subject, _) = limit.into_policy()?;
+        self.set_policy(subject, None).await
+    }
+
+    async fn set_policy(&self, subject: Subject, policy: Option<Policy>) -> Result<()> {
+        let namespace = self.shared.namespace.clone();
+        match self.control(Command::SetPolicy { namespace, subject, policy }).await? {
+            Controlled::PoliciesFull { max } => {
+                let message = format!(
+                    "cannot set the limit: there are {max}, the most there can be; remove some, or set one for all keys that begin alike with a * at the end"
+                );
+                Err(Error::new(ErrorCode::OverLimit, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes the priority or start of a job that waits: for its time, a worker, or in a line. One
+    /// that runs or has ended is refused.
+    pub async fn adjust(&self, id: JobId, change: Adjust) -> Result<Controlled> {
+        let (priority, start) = change.into_parts()?;
+        let run_at = match start {
+            None => None,
+            Some(Start::At(instant)) => Some(instant),
+            Some(Start::After(delay)) => Some(self.describe().await?.now.plus(delay)),
+            Some(Start::Now) => Some(self.describe().await?.now),
+        };
+        let namespace = self.shared.namespace.clone();
+        self.control(Command::Adjust { namespace, id, priority, run_at }).await
+    }
+}
