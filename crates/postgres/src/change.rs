@@ -1,15 +1,16 @@
 //! Changing jobs one by one, as Rust decides: lock their rows, change them, write them back.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use taskwright_core::lifecycle::{Place, State};
-use taskwright_core::{Job, JobId, StateName, Timestamp};
+use taskwright_core::{Job, JobId, Name, StateName, Timestamp};
 use taskwright_store::{Error, ErrorKind, Event, Nudge, Result};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::connect::Fault;
+use crate::keys::{Keys, LOST, Rewrites, keys_taken};
 use crate::lanes::{FRESH, GIVEN_BACK, Lane, RETURNED, SUSPECT};
 use crate::link::{Argument, Transaction, no_answer, raised};
 use crate::record::{Record, Shelf};
@@ -28,13 +29,16 @@ pub(crate) struct Held {
     pub now: Timestamp,
     /// The jobs as they are to be.
     pub jobs: BTreeMap<JobId, Record>,
+    /// Who else holds the unique keys of those that have ended.
+    pub rivals: HashMap<JobId, JobId>,
     /// The jobs as they were.
     before: HashMap<JobId, Job>,
 }
 
 impl Held {
     pub fn new(now: Timestamp) -> Self {
-        Held { now, jobs: BTreeMap::new(), before: HashMap::new() }
+        let (jobs, rivals, before) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Held { now, jobs, rivals, before }
     }
 
     pub fn add(&mut self, record: Record) {
@@ -62,6 +66,21 @@ impl Held {
             .collect()
     }
 
+    /// The queues of jobs that were available before and are ready only now.
+    fn readied(&self) -> Vec<(&Name, &Name)> {
+        let place = |job: &Job| match job.life.state {
+            State::Available(place) => Some(place),
+            _ => None,
+        };
+        let waited = |record: &Record| {
+            let before = self.before.get(&record.job.id).and_then(place);
+            before.is_some_and(|place| !matches!(place, Place::Ready(_)))
+        };
+        let is_ready = |record: &&Record| matches!(place(&record.job), Some(Place::Ready(_)));
+        let readied = self.changed().filter(is_ready).filter(|record| waited(record));
+        readied.map(|record| (&record.job.namespace, &record.job.queue)).collect()
+    }
+
     /// The hints of what changed its state.
     fn events(&self) -> Vec<Event> {
         let state_before =
@@ -71,18 +90,38 @@ impl Held {
     }
 }
 
-/// Lanes that a transaction lacks, as they are new or were given back: it ends without a trace and begins again when they are there.
+/// What a transaction lacks: it ends without a trace, and begins again when that is there.
 #[derive(Default)]
-pub(crate) struct Lacking(Mutex<Vec<Lane>>);
+pub(crate) struct Lacking {
+    /// Lanes that are new or were given back.
+    lanes: Mutex<Vec<Lane>>,
+    /// The code of what the database raised, or would.
+    code: Mutex<Option<String>>,
+}
 
 impl Lacking {
     pub fn note(&self, lanes: Vec<Lane>) -> Fault {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = lanes;
+        *self.lanes.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
         Fault::Store(Error::new(ErrorKind::Busy, "some lanes are new; try again"))
     }
 
     pub fn take(&self) -> Vec<Lane> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The transaction has to begin again for the reason that has this code.
+    pub fn note_code(&self, code: &str) -> Fault {
+        *self.code.lock().unwrap_or_else(PoisonError::into_inner) = Some(code.to_owned());
+        Fault::Store(keys_taken())
+    }
+
+    /// The same for what the database raised; other faults stay as they are.
+    pub fn note_raised(&self, fault: Fault) -> Fault {
+        raised(&fault).map_or(fault, |code| self.note_code(&code))
+    }
+
+    pub fn take_code(&self) -> Option<String> {
+        self.code.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -104,6 +143,7 @@ impl PostgresStore {
     ) -> Result<T> {
         let lacking = Lacking::default();
         let (change, selection, lacks) = (&change, &selection, &lacking);
+        let mut reason = no_answer("the lanes of the jobs");
         for _ in 0..ATTEMPTS_MAX {
             let work = |connection| {
                 // A future of this size is better kept off the stacks of those who call it.
@@ -117,22 +157,36 @@ impl PostgresStore {
             };
             let done = Box::pin(self.link.pool.transact(self.link.deadline(), work)).await;
             let lanes = lacking.take();
+            let code = lacking.take_code();
             match done {
                 Err(_) if !lanes.is_empty() => {
                     self.lanes.numbers(&self.link, &lanes, self.tally.from()).await?;
                 }
+                // Somebody has taken a key since this call looked.
+                Err(error) if code.is_some_and(|code| code == LOST) => reason = error,
                 Err(error) => return Err(error),
                 Ok((answer, held)) => {
-                    self.announce(held.events());
-                    self.hints.nudge(held.nudges());
+                    self.tell(&held);
                     return Ok(answer);
                 }
             }
         }
-        Err(no_answer("the lanes of the jobs"))
+        Err(reason)
     }
 
-    async fn lock(&self, tx: &Transaction<'_>, selection: &Selection<'_>) -> Result<Held, Fault> {
+    /// Tells of what a transaction that was committed has changed.
+    pub(crate) fn tell(&self, held: &Held) {
+        self.announce(held.events());
+        self.hints.ready(held.readied());
+        self.hints.nudge(held.nudges());
+    }
+
+    /// Locks jobs for a transaction.
+    pub(crate) async fn lock(
+        &self,
+        tx: &Transaction<'_>,
+        selection: &Selection<'_>,
+    ) -> Result<Held, Fault> {
         let clock = self.clock.shown();
         let mut held = Held::new(Timestamp::ZERO);
         let shelves = match selection {
@@ -168,6 +222,7 @@ impl PostgresStore {
                 self.load(tx, shelf, seqs, &mut held).await?;
             }
         }
+        self.find_rivals(tx, &mut held).await?;
         Ok(held)
     }
 
@@ -189,7 +244,7 @@ impl PostgresStore {
     }
 
     /// Writes back the jobs that changed.
-    async fn save(
+    pub(crate) async fn save(
         &self,
         tx: &Transaction<'_>,
         held: &Held,
@@ -199,7 +254,10 @@ impl PostgresStore {
         if changed.is_empty() {
             return Ok(());
         }
-        let lanes = changed.iter().map(|record| self.lane_after(record));
+        let priority_before = |record: &Record| {
+            held.before.get(&record.job.id).map_or(record.job.priority, |job| job.priority)
+        };
+        let lanes = changed.iter().map(|record| self.lane_after(record, priority_before(record)));
         let mut wanted = Vec::new();
         for lane in lanes {
             wanted.push(lane.await?);
@@ -230,14 +288,31 @@ impl PostgresStore {
         match tx.query(SAVE, &changes.arguments()).await {
             Err(fault) if raised(&fault).is_some_and(|code| code == GIVEN_BACK) => {
                 self.lanes.forget(&named);
-                Err(lacking.note(named))
+                return Err(lacking.note(named));
             }
-            saved => saved.map(drop),
+            saved => saved.map(drop)?,
         }
+        let mut rewrites = Rewrites::default();
+        let mut keys = Keys::default();
+        for record in changed {
+            if let Some(before) = held.before.get(&record.job.id) {
+                rewrites.add(before, &record.job);
+            }
+            if record.shelf != Shelf::Live {
+                let namespace = self.lanes.namespace(&self.link, &record.job.namespace).await?;
+                keys.add(record.job.seq, namespace, &record.job, held.now);
+            }
+        }
+        rewrites.write(tx).await?;
+        keys.take(tx, held.now).await.map_err(|fault| lacking.note_raised(fault))
     }
 
     /// The lane that a changed job goes to; `None`: the one it is in.
-    async fn lane_after(&self, record: &Record) -> Result<Option<Lane>, Fault> {
+    async fn lane_after(
+        &self,
+        record: &Record,
+        priority_before: i8,
+    ) -> Result<Option<Lane>, Fault> {
         let life = &record.job.life;
         let kind = match life.state {
             State::Available(_) if life.is_suspect() => SUSPECT,
@@ -246,7 +321,7 @@ impl PostgresStore {
             State::Available(_) => RETURNED,
             _ => record.kind,
         };
-        if kind == record.kind {
+        if kind == record.kind && record.job.priority == priority_before {
             return Ok(None);
         }
         let namespace = self.lanes.namespace(&self.link, &record.job.namespace).await?;

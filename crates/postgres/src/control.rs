@@ -56,10 +56,13 @@ impl PostgresStore {
                 self.on_job(&namespace, id, |record, now| record.cancel(reason.clone(), now)).await
             }
             Command::Redrive { namespace, id, attempts } => {
-                self.on_job(&namespace, id, |record, now| record.redrive(attempts, now)).await
+                self.redrive(&namespace, id, attempts).await
             }
             Command::SetPolicy { .. } => Err(crate::insert::not_yet("limit what may start")),
-            Command::Adjust { .. } => Err(crate::insert::not_yet("change waiting jobs")),
+            Command::Adjust { namespace, id, priority, run_at } => {
+                self.on_job(&namespace, id, |record, now| record.adjust(priority, run_at, now))
+                    .await
+            }
             Command::Delete { namespace, id } => self.delete(&namespace, id).await,
         }
     }

@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::codec::extras_text;
+use crate::fresh::{Fresh, INSERT};
 use crate::lanes::{FRESH, GIVEN_BACK, Lane};
 use crate::link::{micros, no_answer};
 use crate::row::{get, state_numbered};
@@ -18,19 +19,19 @@ use crate::store::PostgresStore;
 /// What `insert_jobs` raises where an id is taken by another job, …
 const CONFLICT: &str = "TW001";
 /// … and where the id of a deleted job is known no longer than until now.
-const FORGOTTEN: &str = "TW003";
+pub(crate) const FORGOTTEN: &str = "TW003";
 
 /// How often a call begins again because lanes were given back in the middle of it.
 const ATTEMPTS_MAX: usize = 5;
 
 /// A job of a call, and what the database needs to know of it.
-struct Item {
-    job: NewJob,
-    namespace: i32,
+pub(crate) struct Item {
+    pub job: NewJob,
+    pub namespace: i32,
     /// `None`: there is no room for its lane.
-    lane: Option<i32>,
+    pub lane: Option<i32>,
     /// The first item of the call with the same id; often itself.
-    first: usize,
+    pub first: usize,
 }
 
 /// What the database knows of an id.
@@ -42,7 +43,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    fn answer(self, job: &NewJob) -> Inserted {
+    pub fn answer(self, job: &NewJob) -> Inserted {
         match self {
             Known { is_conflict: true, .. } => Inserted::Refused(Refusal::IdConflict(job.id)),
             Known { seq, state, .. } => Inserted::Existing { seq, state },
@@ -51,7 +52,7 @@ impl Known {
 }
 
 impl Item {
-    fn wanted_lane(&self) -> Lane {
+    pub fn wanted_lane(&self) -> Lane {
         Lane {
             namespace: self.namespace,
             queue: self.job.queue.clone(),
@@ -76,7 +77,7 @@ impl PostgresStore {
     pub(crate) async fn insert_jobs(&self, insert: Insert) -> Result<Vec<Inserted>> {
         let Insert { jobs, partial } = insert;
         if jobs.iter().any(|job| job.extras.unique.is_some()) {
-            return Err(not_yet("keep keys unique"));
+            return self.insert_unique(&jobs, partial).await;
         }
         let mut items = self.items(jobs).await?;
         for _ in 0..ATTEMPTS_MAX {
@@ -151,7 +152,7 @@ impl PostgresStore {
         Ok(items)
     }
 
-    async fn find_lanes(&self, items: &mut [Item]) -> Result<()> {
+    pub(crate) async fn find_lanes(&self, items: &mut [Item]) -> Result<()> {
         let lanes: Vec<Lane> = items.iter().map(Item::wanted_lane).collect();
         let numbers = self.lanes.numbers(&self.link, &lanes, self.tally.from()).await?;
         for (item, number) in items.iter_mut().zip(numbers) {
@@ -172,49 +173,12 @@ impl PostgresStore {
             }
         }
         let items: Vec<&Item> = places.iter().map(|&place| &all[place]).collect();
-        let jobs = || items.iter().map(|item| &item.job);
-        let namespaces: Vec<i32> = items.iter().map(|item| item.namespace).collect();
-        let lanes: Vec<i32> = items.iter().map(|item| item.lane.unwrap_or(0)).collect();
-        let ids: Vec<Uuid> = jobs().map(|job| Uuid::from_u128(job.id.as_u128())).collect();
-        let fingerprints: Vec<i64> = jobs().map(|job| job.fingerprint.cast_signed()).collect();
-        let priorities: Vec<i16> = jobs().map(|job| i16::from(job.priority)).collect();
-        let run_at: Vec<Option<i64>> =
-            jobs().map(|job| job.run_at.map(Timestamp::as_micros)).collect();
-        let max_attempts: Vec<i32> = jobs().map(|job| job.max_attempts.cast_signed()).collect();
-        let timeouts: Vec<Option<i64>> =
-            jobs().map(|job| job.timeout_ms.map(u64::cast_signed)).collect();
-        let expires_at: Vec<Option<i64>> =
-            jobs().map(|job| job.extras.expires_at.map(Timestamp::as_micros)).collect();
-        let extras: Vec<Option<String>> = jobs().map(|job| extras_text(&job.extras)).collect();
-        let args: Vec<&str> = jobs().map(|job| job.args.as_str()).collect();
-        let written = self
-            .link
-            .attempt(
-                "select ord, seq, verdict, state from taskwright.insert_jobs($1, $2, $3, $4, $5, \
-                 $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-                &[
-                    (&self.clock.shown(), Type::INT8),
-                    (&partial, Type::BOOL),
-                    (&micros(AGING_DEFAULT), Type::INT8),
-                    (&micros(ID_WINDOW), Type::INT8),
-                    (&namespaces, Type::INT4_ARRAY),
-                    (&ids, Type::UUID_ARRAY),
-                    (&lanes, Type::INT4_ARRAY),
-                    (&fingerprints, Type::INT8_ARRAY),
-                    (&priorities, Type::INT2_ARRAY),
-                    (&run_at, Type::INT8_ARRAY),
-                    (&max_attempts, Type::INT4_ARRAY),
-                    (&timeouts, Type::INT8_ARRAY),
-                    (&expires_at, Type::INT8_ARRAY),
-                    (&extras, Type::TEXT_ARRAY),
-                    (&args, Type::TEXT_ARRAY),
-                ],
-            )
-            .await?;
+        let fresh = Fresh::of(&items, self.clock.shown(), partial);
+        let written = self.link.attempt(INSERT, &fresh.arguments()).await?;
         let rows = match written {
             Ok(rows) => rows,
             Err(code) if code == FORGOTTEN => {
-                self.forget_ids(&ids).await?;
+                self.forget_ids(fresh.ids()).await?;
                 return Box::pin(self.write(all, places, partial)).await;
             }
             Err(code) if code == CONFLICT => return Ok(Written::Taken),
@@ -348,24 +312,26 @@ impl PostgresStore {
     }
 
     fn announce_new(&self, items: &[Item], answers: &[Option<Inserted>]) {
-        let new = items
-            .iter()
-            .zip(answers)
-            .filter(|(_, answer)| matches!(answer, Some(Inserted::New { .. })));
-        let mut queues: Vec<_> =
-            new.clone().map(|(i, _)| (&i.job.namespace, &i.job.queue)).collect();
+        let is_new = |answer: &Option<Inserted>| matches!(answer, Some(Inserted::New { .. }));
+        let new = items.iter().zip(answers).filter(|(_, answer)| is_new(answer));
+        self.announce_jobs(new.map(|(item, _)| &item.job));
+    }
+
+    /// Tells of new jobs.
+    pub(crate) fn announce_jobs<'j>(&self, jobs: impl Iterator<Item = &'j NewJob> + Clone) {
+        let mut queues: Vec<_> = jobs.clone().map(|job| (&job.namespace, &job.queue)).collect();
         queues.dedup();
         self.hints.ready(queues);
         if self.hints.is_heard() {
-            let event = |item: &Item| Event {
-                namespace: item.job.namespace.clone(),
-                queue: item.job.queue.clone(),
-                task: item.job.task.clone(),
-                id: item.job.id,
+            let event = |job: &NewJob| Event {
+                namespace: job.namespace.clone(),
+                queue: job.queue.clone(),
+                task: job.task.clone(),
+                id: job.id,
                 state: StateName::Available,
                 attempt: 0,
             };
-            self.hints.publish(new.map(|(item, _)| event(item)).collect());
+            self.hints.publish(jobs.map(event).collect());
         }
     }
 }
@@ -378,7 +344,7 @@ pub(crate) fn lanes_taken() -> Error {
 }
 
 /// The answers of a call of which nothing is written.
-fn without_writing(answers: Vec<Option<Inserted>>) -> Vec<Inserted> {
+pub(crate) fn without_writing(answers: Vec<Option<Inserted>>) -> Vec<Inserted> {
     let answer = |answer| match answer {
         Some(Inserted::Refused(refusal)) => Inserted::Refused(refusal),
         _ => Inserted::Skipped,

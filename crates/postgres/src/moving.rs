@@ -1,10 +1,11 @@
 //! Jobs on their way from and to another store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use taskwright_core::lifecycle::State;
 use taskwright_core::limits::{BATCH_MAX, LANES_MAX};
-use taskwright_core::{JobId, Timestamp};
+use taskwright_core::{Job, Timestamp};
 use taskwright_store::moving::{PageRoom, check_batch};
 use taskwright_store::{
     Exported, Imported, QueueSettings, Record as Moving, Refusal, Result, Settings,
@@ -16,6 +17,7 @@ use crate::change::{ATTEMPTS_MAX, Lacking, SAVE};
 use crate::codec::extras_text;
 use crate::connect::Fault;
 use crate::insert::lanes_taken;
+use crate::keys::{KEYS_TRIED_MAX, Keys, keys_taken, until_number};
 use crate::lanes::{FRESH, GIVEN_BACK, Lane, RETURNED, SUSPECT};
 use crate::link::{Transaction, no_answer, raised};
 use crate::record::{Record, Shelf};
@@ -110,27 +112,47 @@ impl PostgresStore {
     pub(crate) async fn import_all(&self, records: Vec<Moving>) -> Result<Vec<Imported>> {
         check_batch(&records)?;
         let now = self.now().await?;
-        let mut answers = vec![None; records.len()];
-        let mut arriving = Vec::with_capacity(records.len());
-        let mut firsts: HashMap<(i32, JobId), usize> = HashMap::new();
-        let mut ids = Vec::with_capacity(records.len());
-        for (place, record) in records.into_iter().enumerate() {
+        let mut coming = Vec::with_capacity(records.len());
+        for record in records {
             let record = record.arriving(now);
             let namespace = self.lanes.namespace(&self.link, &record.job.namespace).await?;
-            ids.push((namespace, record.job.id, record.fingerprint));
-            let is_first = firsts.insert((namespace, record.job.id), place).is_none();
-            if is_first {
-                arriving.push((place, self.arriving(record, namespace).await?));
+            coming.push((namespace, record));
+        }
+        let ids = coming.iter().map(|(namespace, record)| (*namespace, record.job.id));
+        let uuids: Vec<Uuid> = ids.map(|(_, id)| Uuid::from_u128(id.as_u128())).collect();
+        self.forget_ids(&uuids).await?;
+        for _ in 0..KEYS_TRIED_MAX {
+            if let Some(answers) = self.import_some(now, &coming).await? {
+                return Ok(answers);
             }
         }
-        let uuids: Vec<Uuid> = ids.iter().map(|(_, id, _)| Uuid::from_u128(id.as_u128())).collect();
-        self.forget_ids(&uuids).await?;
+        Err(keys_taken())
+    }
+
+    /// `None`: somebody has taken a unique key meanwhile, and nothing was written.
+    async fn import_some(
+        &self,
+        now: Timestamp,
+        coming: &[(i32, Moving)],
+    ) -> Result<Option<Vec<Imported>>> {
+        let mut answers = self.keys_taken_by_others(now, coming).await?;
+        let mut arriving = Vec::with_capacity(coming.len());
+        let mut firsts = HashSet::new();
+        for (place, (namespace, record)) in coming.iter().enumerate() {
+            if answers[place].is_none() && firsts.insert((*namespace, record.job.id)) {
+                arriving.push((place, self.arriving(record.clone(), *namespace).await?));
+            }
+        }
         let (places, mut arriving): (Vec<_>, Vec<_>) =
             arriving.into_iter().filter_map(|(place, job)| Some((place, job?))).unzip();
-        for (at, seq) in self.write_imported(&mut arriving).await? {
+        let Some(new) = self.write_imported(now, &mut arriving).await? else { return Ok(None) };
+        for (at, seq) in new {
             answers[places[at]] = Some(Imported::New { seq });
         }
         if answers.iter().any(Option::is_none) {
+            let ids = coming.iter();
+            let ids: Vec<_> =
+                ids.map(|(namespace, it)| (*namespace, it.job.id, it.fingerprint)).collect();
             let known = self.known_ids(ids.clone()).await?;
             for ((answer, known), (_, id, _)) in answers.iter_mut().zip(known).zip(ids) {
                 let otherwise = match known {
@@ -142,7 +164,48 @@ impl PostgresStore {
             }
         }
         self.announce_imported(&arriving);
-        Ok(answers.into_iter().flatten().collect())
+        Ok(Some(answers.into_iter().flatten().collect()))
+    }
+
+    /// The refusals of those who would hold the unique key of another job, or of one before them.
+    async fn keys_taken_by_others(
+        &self,
+        now: Timestamp,
+        coming: &[(i32, Moving)],
+    ) -> Result<Vec<Option<Imported>>> {
+        let mut answers = vec![None; coming.len()];
+        let key_of = |job: &Job| {
+            let unique = job.extras.unique.as_ref();
+            let unique = unique.filter(|it| it.is_held(&job.life, job.created_at, now))?;
+            Some(Arc::clone(&unique.key))
+        };
+        let keys: Vec<_> = coming.iter().map(|(_, record)| key_of(&record.job)).collect();
+        if keys.iter().all(Option::is_none) {
+            return Ok(answers);
+        }
+        let asked = coming.iter().zip(&keys).map(|((namespace, record), key)| {
+            (*namespace, record.job.id, record.fingerprint, key.as_deref())
+        });
+        let (_, looked) = self.look_up(&asked.collect::<Vec<_>>()).await?;
+        let (mut firsts, mut held) = (HashSet::new(), HashMap::new());
+        for (place, (namespace, record)) in coming.iter().enumerate() {
+            let id = record.job.id;
+            if looked[place].known.is_some() || firsts.contains(&(*namespace, id)) {
+                continue;
+            }
+            if let Some(key) = &keys[place] {
+                let before = held.get(&(*namespace, key)).copied();
+                let holder = before.or(looked[place].holder.map(|holder| holder.id));
+                if let Some(holder) = holder {
+                    let refusal = Refusal::UniqueTaken { key: Arc::clone(key), holder };
+                    answers[place] = Some(Imported::Refused(refusal));
+                    continue;
+                }
+                held.insert((*namespace, key), id);
+            }
+            firsts.insert((*namespace, id));
+        }
+        Ok(answers)
     }
 
     /// Where the job goes; `None`: there is no room for its lane.
@@ -162,17 +225,25 @@ impl PostgresStore {
         }))
     }
 
-    /// Writes jobs; answers the places and numbers of the new ones.
-    async fn write_imported(&self, jobs: &mut [Arriving]) -> Result<Vec<(usize, u64)>> {
+    /// Writes jobs; answers the places and numbers of the new ones. `None`: somebody has taken a
+    /// unique key meanwhile.
+    async fn write_imported(
+        &self,
+        now: Timestamp,
+        jobs: &mut [Arriving],
+    ) -> Result<Option<Vec<(usize, u64)>>> {
         if jobs.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let lacking = Lacking::default();
         for _ in 0..ATTEMPTS_MAX {
-            let written = self.try_to_write(jobs, &lacking).await;
+            let written = self.try_to_write(now, jobs, &lacking).await;
+            if lacking.take_code().is_some() {
+                return Ok(None);
+            }
             let lanes = lacking.take();
             if lanes.is_empty() {
-                return written;
+                return written.map(Some);
             }
             self.lanes.forget(&lanes);
             let numbers = self.lanes.numbers(&self.link, &lanes, self.tally.from()).await?;
@@ -185,6 +256,7 @@ impl PostgresStore {
 
     async fn try_to_write(
         &self,
+        now: Timestamp,
         jobs: &[Arriving],
         lacking: &Lacking,
     ) -> Result<Vec<(usize, u64)>> {
@@ -199,8 +271,10 @@ impl PostgresStore {
                     new => new?,
                 };
                 let mut changes = Changes::default();
+                let mut keys = Keys::default();
                 for (place, seq) in &new {
-                    let Arriving { record, lane, kind, .. } = &jobs[*place];
+                    let Arriving { record, lane, kind, namespace } = &jobs[*place];
+                    keys.add(*seq, *namespace, &record.job, now);
                     let mut job = record.job.clone();
                     job.seq = *seq;
                     let allowance = record.allowance;
@@ -209,6 +283,8 @@ impl PostgresStore {
                     changes.add(&record, *lane);
                 }
                 transaction.query(SAVE, &changes.arguments()).await?;
+                let taken = keys.take(&transaction, now).await;
+                taken.map_err(|fault| lacking.note_raised(fault))?;
                 Ok(new)
             })
             .await
@@ -257,10 +333,13 @@ async fn adopt(tx: &Transaction<'_>, jobs: &[Arriving]) -> Result<Vec<(usize, u6
     let extras: Vec<Option<String>> = job().map(|job| extras_text(&job.extras)).collect();
     let args: Vec<&str> =
         job().map(|job| job.args.as_ref().map_or("null", |args| args.as_str())).collect();
+    let unique = || job().map(|job| job.extras.unique.as_ref());
+    let keys: Vec<Option<&str>> = unique().map(|it| it.map(|it| &*it.key)).collect();
+    let until: Vec<Option<i16>> = unique().map(|it| it.map(|it| until_number(it.until))).collect();
     let rows = tx
         .query(
             "select ord, seq from taskwright.adopt_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-             $11, $12, $13, $14, $15)",
+             $11, $12, $13, $14, $15, $16, $17)",
             &[
                 (&namespaces, Type::INT4_ARRAY),
                 (&ids, Type::UUID_ARRAY),
@@ -277,6 +356,8 @@ async fn adopt(tx: &Transaction<'_>, jobs: &[Arriving]) -> Result<Vec<(usize, u6
                 (&started_at, Type::INT8_ARRAY),
                 (&extras, Type::TEXT_ARRAY),
                 (&args, Type::TEXT_ARRAY),
+                (&keys, Type::TEXT_ARRAY),
+                (&until, Type::INT2_ARRAY),
             ],
         )
         .await?;

@@ -139,6 +139,7 @@ impl PostgresStore {
         }
         if is_test || number.is_multiple_of(PRUNE_EVERY) {
             self.give_back_lanes().await?;
+            self.forget_holds(begun.now).await?;
         }
         if begun.forgotten {
             self.forget_ids_of_old(begun.now).await?;

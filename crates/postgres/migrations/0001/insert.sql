@@ -16,11 +16,13 @@ $$;
 -- 1 known, 2 conflict), and of a known one the state. Where `p_partial` is false and there is a
 -- conflict, nothing is written and the error TW001 is raised. TW003: an id was known until a moment
 -- ago; forget it and call again. TW004: a lane was given back.
+-- `p_unique_key` is null where no job has a unique key. Else the caller has looked, and all ids must
+-- be new and all keys free still: TW005 where they are not; look again.
 create function taskwright.insert_jobs(
     p_now bigint, p_partial boolean, p_aging bigint, p_window bigint, p_namespace integer[],
     p_id uuid[], p_lane integer[], p_fingerprint bigint[], p_priority smallint[], p_run_at bigint[],
     p_max_attempts integer[], p_timeout_ms bigint[], p_expires_at bigint[], p_extras text[],
-    p_args text[]
+    p_args text[], p_unique_key text[], p_unique_until smallint[], p_unique_for_ms bigint[]
 ) returns table (ord bigint, seq bigint, verdict smallint, state smallint)
 language plpgsql set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
@@ -51,6 +53,9 @@ begin
                    where k.finished_at + p_window <= v_now) then
             raise exception 'an id is forgotten only now' using errcode = 'TW003';
         end if;
+        if p_unique_key is not null then
+            raise exception 'an id is known meanwhile' using errcode = 'TW005';
+        end if;
         if not p_partial and exists (select from
                 taskwright.known_jobs(p_namespace, p_id, p_fingerprint) k where k.conflict) then
             raise exception 'an id is taken by another job' using errcode = 'TW001';
@@ -62,22 +67,30 @@ begin
     end if;
 
     insert into taskwright.job (seq, id, namespace, lane, state, priority, max_attempts, rank,
-                                run_at, created_at, timeout_ms, expires_at, extras, args)
+                                run_at, created_at, timeout_ms, expires_at, unique_key,
+                                unique_until, extras, args)
     select n.seq, n.id, n.namespace, n.lane,
            case when n.run_at > v_now then 2 else 1 end, n.priority, n.max_attempts,
            greatest(coalesce(n.run_at, v_now), v_now) - n.priority * p_aging,
            greatest(coalesce(n.run_at, v_now), v_now), v_now, n.timeout_ms, n.expires_at,
-           n.extras, n.args
+           n.unique_key, n.unique_until, n.extras, n.args
     from unnest(v_seqs, p_namespace, p_id, p_lane, p_priority, p_run_at, p_max_attempts,
-                p_timeout_ms, p_expires_at, p_extras, p_args)
+                p_timeout_ms, p_expires_at, p_unique_key, p_unique_until, p_extras, p_args)
         as n(seq, namespace, id, lane, priority, run_at, max_attempts, timeout_ms, expires_at,
-             extras, args)
+             unique_key, unique_until, extras, args)
     where v_known is null or n.seq <> all(v_known);
     insert into taskwright.tally (lane, state, delta)
     select n.lane, case when n.run_at > v_now then 2 else 1 end, count(*)
     from unnest(v_seqs, p_lane, p_run_at) n(seq, lane, run_at)
     where v_known is null or n.seq <> all(v_known)
     group by 1, 2;
+
+    if p_unique_key is not null then
+        perform taskwright.take_keys(
+            v_now, v_seqs, p_namespace, p_unique_key,
+            array(select v_now + ms * 1000
+                  from unnest(p_unique_for_ms) with ordinality as u(ms, ord) order by u.ord));
+    end if;
 
     if v_known is null then
         return query select o, s, 0::smallint, null::smallint
@@ -128,7 +141,8 @@ create function taskwright.adopt_jobs(
     p_namespace integer[], p_id uuid[], p_lane integer[], p_fingerprint bigint[],
     p_priority smallint[], p_attempt integer[], p_max_attempts integer[], p_run_at bigint[],
     p_created_at bigint[], p_timeout_ms bigint[], p_expires_at bigint[], p_worker uuid[],
-    p_started_at bigint[], p_extras text[], p_args text[]
+    p_started_at bigint[], p_extras text[], p_args text[], p_unique_key text[],
+    p_unique_until smallint[]
 ) returns table (ord bigint, seq bigint)
 language plpgsql as $$
 #variable_conflict use_column
@@ -145,15 +159,17 @@ begin
         ), written as (
             insert into taskwright.job (seq, id, namespace, lane, state, priority, attempt,
                                         max_attempts, rank, run_at, created_at, timeout_ms,
-                                        expires_at, worker, started_at, extras, args)
+                                        expires_at, unique_key, unique_until, worker,
+                                        started_at, extras, args)
             select n.seq, n.id, n.namespace, n.lane, 4, n.priority, n.attempt, n.max_attempts, 0,
-                   n.run_at, n.created_at, n.timeout_ms, n.expires_at, n.worker, n.started_at,
-                   n.extras, n.args
+                   n.run_at, n.created_at, n.timeout_ms, n.expires_at, n.unique_key,
+                   n.unique_until, n.worker, n.started_at, n.extras, n.args
             from unnest(v_seqs, p_namespace, p_id, p_lane, p_priority, p_attempt, p_max_attempts,
-                        p_run_at, p_created_at, p_timeout_ms, p_expires_at, p_worker, p_started_at,
-                        p_extras, p_args)
+                        p_run_at, p_created_at, p_timeout_ms, p_expires_at, p_unique_key,
+                        p_unique_until, p_worker, p_started_at, p_extras, p_args)
                 as n(seq, namespace, id, lane, priority, attempt, max_attempts, run_at, created_at,
-                     timeout_ms, expires_at, worker, started_at, extras, args)
+                     timeout_ms, expires_at, unique_key, unique_until, worker, started_at, extras,
+                     args)
             where n.seq in (select seq from given)
             returning seq, lane
         ), counted as (

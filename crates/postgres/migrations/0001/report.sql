@@ -25,8 +25,8 @@ begin
         ), kept as (
             insert into taskwright.ended
             select g.seq, g.id, g.namespace, g.lane, 6, g.priority, g.attempt, g.max_attempts, g.rank,
-                   g.run_at, g.created_at, g.timeout_ms, g.expires_at, g.allowance, g.worker, g.epoch,
-                   null, g.started_at, null, g.failures, g.losses, g.released, g.snoozed,
+                   g.run_at, g.created_at, g.timeout_ms, g.expires_at, g.unique_key,
+                   g.unique_until, g.allowance, g.worker, g.epoch, null, g.started_at, null, g.failures, g.losses, g.released, g.snoozed,
                    g.max_losses, g.cancel_requested, g.epoch, g.attempt, 0, null, null, v_now,
                    octet_length(g.args) + coalesce(octet_length(r.result), 0)
                        + coalesce(octet_length(g.checkpoint), 0) + coalesce(octet_length(g.notes), 0),
@@ -100,8 +100,8 @@ begin
         ), died as (
             insert into taskwright.dead
             select seq, id, namespace, lane, state, priority, attempt, max_attempts, rank, run_at,
-                   created_at, timeout_ms, expires_at, allowance, worker, epoch, null, started_at,
-                   null, failures, losses, released, snoozed, max_losses, cancel_requested,
+                   created_at, timeout_ms, expires_at, unique_key, unique_until, allowance, worker,
+                   epoch, null, started_at, null, failures, losses, released, snoozed, max_losses, cancel_requested,
                    last_epoch, last_attempt, last_verdict, last_nonce, cause, finished_at, bytes,
                    extras, notes,
                    null, checkpoint, result, args
@@ -109,8 +109,8 @@ begin
         ), finished as (
             insert into taskwright.ended
             select seq, id, namespace, lane, state, priority, attempt, max_attempts, rank, run_at,
-                   created_at, timeout_ms, expires_at, allowance, worker, epoch, null, started_at,
-                   null, failures, losses, released, snoozed, max_losses, cancel_requested,
+                   created_at, timeout_ms, expires_at, unique_key, unique_until, allowance, worker,
+                   epoch, null, started_at, null, failures, losses, released, snoozed, max_losses, cancel_requested,
                    last_epoch, last_attempt, last_verdict, last_nonce, cause, finished_at, bytes,
                    extras, notes,
                    null, checkpoint, result, args, v_bucket
@@ -162,8 +162,8 @@ begin
     )
     insert into taskwright.job
     select seq, id, namespace, lane, state, priority, attempt, max_attempts, rank, run_at, created_at,
-           timeout_ms, expires_at, allowance, worker, epoch, claim_seq, started_at, deadline,
-           failures, losses, released, snoozed, max_losses, cancel_requested, last_epoch,
+           timeout_ms, expires_at, unique_key, unique_until, allowance, worker, epoch, claim_seq,
+           started_at, deadline, failures, losses, released, snoozed, max_losses, cancel_requested, last_epoch,
            last_attempt, last_verdict, last_nonce, cause, finished_at, weight, extras, notes, progress,
            checkpoint, result, args
     from risen;
@@ -178,10 +178,12 @@ declare
 begin
     with gone as (
         delete from taskwright.dead d where d.seq = any(p_seq)
-        returning d.seq, d.id, d.namespace, d.lane, d.state, d.finished_at, d.weight
+        returning d.seq, d.id, d.namespace, d.lane, d.state, d.finished_at, d.weight,
+                  d.unique_key, d.unique_until
     ), left_over as (
         delete from taskwright.ended e where e.seq = any(p_seq)
-        returning e.seq, e.id, e.namespace, e.lane, e.state, e.finished_at, e.weight
+        returning e.seq, e.id, e.namespace, e.lane, e.state, e.finished_at, e.weight,
+                  e.unique_key, e.unique_until
     ), everything as (
         select * from gone union all select * from left_over
     ), counted as (
@@ -197,6 +199,10 @@ begin
         update taskwright.ident k set state = e.state, finished_at = e.finished_at
         from everything e
         where k.id = e.id and k.namespace = e.namespace and e.finished_at + p_window > p_now
+    ), freed as (
+        delete from taskwright.hold h using everything e
+        where e.unique_until = 2 and h.key = e.unique_key and h.namespace = e.namespace
+          and h.seq = e.seq
     )
     select count(*) into v_count from everything;
     return v_count;

@@ -136,7 +136,8 @@ begin
     execute format('alter table taskwright.ended detach partition taskwright.ended_%s', p_bucket);
     execute format($q$
         with everything as (
-            select id, namespace, lane, state, finished_at, weight from taskwright.ended_%s
+            select seq, id, namespace, lane, state, finished_at, weight, unique_key, unique_until
+            from taskwright.ended_%s
         ), counted as (
             insert into taskwright.tally (lane, state, delta)
             select lane, state, -count(*) from everything group by lane, state
@@ -149,6 +150,10 @@ begin
             update taskwright.ident k set state = e.state, finished_at = e.finished_at
             from everything e
             where k.id = e.id and k.namespace = e.namespace and e.finished_at + $2 > $1
+        ), freed as (
+            delete from taskwright.hold h using everything e
+            where e.unique_until = 2 and h.key = e.unique_key and h.namespace = e.namespace
+              and h.seq = e.seq
         )
         select count(*) from everything $q$, p_bucket)
     into v_count using p_now, p_window;

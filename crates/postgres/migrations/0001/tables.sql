@@ -61,6 +61,8 @@ create index ident_gone on taskwright.ident (finished_at) where finished_at is n
 
 -- Jobs that have not ended. Counts that are null are zero; `allowance` is null while it is equal
 -- to `max_attempts`, and `last_nonce` while it is equal to `seq`: it is of another store else.
+-- A job with a unique key holds it until its first claim (`unique_until` 0), until its end (1) or
+-- for a time (2): what is held now, the table `hold` says.
 create table taskwright.job (
     seq            bigint   not null primary key,
     id             uuid     not null,
@@ -75,6 +77,8 @@ create table taskwright.job (
     created_at     bigint   not null,
     timeout_ms     bigint,
     expires_at     bigint,
+    unique_key     text,
+    unique_until   smallint,
     allowance      integer,
     worker         uuid,
     epoch          integer,
@@ -114,6 +118,17 @@ create index job_running on taskwright.job (worker)          where state = 5;
 create index job_intake  on taskwright.job (seq)             where state = 4;
 create index job_expiry  on taskwright.job (expires_at)      where expires_at is not null and state < 5;
 create index job_overdue on taskwright.job (deadline)        where deadline is not null and state = 5;
+
+-- The unique keys that are held, and by which job; `expires_at` where it is for a time. A row comes
+-- with the insert of its job and goes with what ends the hold (unique.sql).
+create table taskwright.hold (
+    namespace      integer not null,
+    key            text    not null,
+    seq            bigint  not null,
+    expires_at     bigint,
+    primary key (key, namespace)
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
+create index hold_elapsed on taskwright.hold (expires_at) where expires_at is not null;
 
 -- Jobs that completed, were cancelled or expired: in buckets that are dropped whole.
 create table taskwright.ended (
@@ -208,5 +223,6 @@ create table taskwright.intake (
     timeout_ms     bigint,
     fingerprint    bigint  not null,
     extras         text,
+    on_conflict    text,
     unique (id, namespace)
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);

@@ -22,8 +22,10 @@ impl Kind for Inserts {
     }
 
     fn joins(taken: &[Waiting<Self>], call: &Insert) -> bool {
+        // Those with unique keys may have to wait for others.
+        let is_alike = taken.first().is_none_or(|first| has_keys(&first.call) == has_keys(call));
         let jobs: usize = taken.iter().map(|taken| taken.call.jobs.len()).sum();
-        jobs + call.jobs.len() <= BATCH_MAX
+        is_alike && jobs + call.jobs.len() <= BATCH_MAX
     }
 
     async fn run(store: &PostgresStore, calls: Vec<Waiting<Self>>) {
@@ -31,10 +33,10 @@ impl Kind for Inserts {
             jobs: calls.iter().flat_map(|waiting| waiting.call.jobs.iter().cloned()).collect(),
             partial: false,
         };
-        let is_written =
-            |answer: &Inserted| matches!(answer, Inserted::New { .. } | Inserted::Existing { .. });
+        let is_refused =
+            |answer: &Inserted| matches!(answer, Inserted::Refused(_) | Inserted::Skipped);
         match store.insert_jobs(together).await {
-            Ok(answers) if answers.iter().all(is_written) => {
+            Ok(answers) if !answers.iter().any(is_refused) => {
                 let mut answers = answers.into_iter();
                 for waiting in calls {
                     let own = answers.by_ref().take(waiting.call.jobs.len()).collect();
@@ -50,6 +52,10 @@ impl Kind for Inserts {
             Err(error) => calls.into_iter().for_each(|waiting| waiting.answer(Err(error.clone()))),
         }
     }
+}
+
+fn has_keys(insert: &Insert) -> bool {
+    insert.jobs.iter().any(|job| job.extras.unique.is_some())
 }
 
 impl PostgresStore {

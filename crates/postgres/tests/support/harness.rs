@@ -61,10 +61,6 @@ impl Harness for PostgresHarness {
         true
     }
 
-    fn lacks_unique(&self) -> bool {
-        true
-    }
-
     fn clock(&self) -> Arc<ManualClock> {
         Arc::clone(&self.clock)
     }

@@ -1,0 +1,100 @@
+//! New jobs as columns, as `insert_jobs` takes them.
+
+use taskwright_core::limits::ID_WINDOW;
+use taskwright_core::rank::AGING_DEFAULT;
+use taskwright_core::{NewJob, Timestamp};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::codec::extras_text;
+use crate::insert::Item;
+use crate::keys::{for_ms, until_number};
+use crate::link::{Argument, micros};
+
+/// The statement that writes [`Fresh`] jobs.
+pub(crate) const INSERT: &str = "select ord, seq, verdict, state from taskwright.insert_jobs($1, $2, $3, \
+    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+
+/// Jobs of one statement, column by column.
+pub(crate) struct Fresh<'i> {
+    now: Option<i64>,
+    partial: bool,
+    aging: i64,
+    window: i64,
+    namespaces: Vec<i32>,
+    ids: Vec<Uuid>,
+    lanes: Vec<i32>,
+    fingerprints: Vec<i64>,
+    priorities: Vec<i16>,
+    run_at: Vec<Option<i64>>,
+    max_attempts: Vec<i32>,
+    timeouts: Vec<Option<i64>>,
+    expires_at: Vec<Option<i64>>,
+    extras: Vec<Option<String>>,
+    args: Vec<&'i str>,
+    /// `None` where no job has one, as for most calls.
+    unique_keys: Option<Vec<Option<&'i str>>>,
+    unique_until: Option<Vec<Option<i16>>>,
+    unique_for_ms: Option<Vec<Option<i64>>>,
+}
+
+impl<'i> Fresh<'i> {
+    /// Of these items; `now` is the time that the clock of a test shows.
+    pub fn of(items: &[&'i Item], now: Option<i64>, partial: bool) -> Self {
+        let jobs = || items.iter().map(|item| &item.job);
+        let unique = |job: &'i NewJob| job.extras.unique.as_ref();
+        let has_keys = jobs().any(|job| job.extras.unique.is_some());
+        Fresh {
+            now,
+            partial,
+            aging: micros(AGING_DEFAULT),
+            window: micros(ID_WINDOW),
+            namespaces: items.iter().map(|item| item.namespace).collect(),
+            ids: jobs().map(|job| Uuid::from_u128(job.id.as_u128())).collect(),
+            lanes: items.iter().map(|item| item.lane.unwrap_or(0)).collect(),
+            fingerprints: jobs().map(|job| job.fingerprint.cast_signed()).collect(),
+            priorities: jobs().map(|job| i16::from(job.priority)).collect(),
+            run_at: jobs().map(|job| job.run_at.map(Timestamp::as_micros)).collect(),
+            max_attempts: jobs().map(|job| job.max_attempts.cast_signed()).collect(),
+            timeouts: jobs().map(|job| job.timeout_ms.map(u64::cast_signed)).collect(),
+            expires_at: jobs().map(|job| job.extras.expires_at.map(Timestamp::as_micros)).collect(),
+            extras: jobs().map(|job| extras_text(&job.extras)).collect(),
+            args: jobs().map(|job| job.args.as_str()).collect(),
+            unique_keys: has_keys
+                .then(|| jobs().map(|job| unique(job).map(|unique| &*unique.key)).collect()),
+            unique_until: has_keys
+                .then(|| jobs().map(|job| unique(job).map(|u| until_number(u.until))).collect()),
+            unique_for_ms: has_keys
+                .then(|| jobs().map(|job| unique(job).and_then(|u| for_ms(u.until))).collect()),
+        }
+    }
+
+    /// The ids of the jobs.
+    pub fn ids(&self) -> &[Uuid] {
+        &self.ids
+    }
+
+    /// The arguments of [`INSERT`], in order.
+    pub fn arguments(&self) -> [Argument<'_>; 18] {
+        [
+            (&self.now, Type::INT8),
+            (&self.partial, Type::BOOL),
+            (&self.aging, Type::INT8),
+            (&self.window, Type::INT8),
+            (&self.namespaces, Type::INT4_ARRAY),
+            (&self.ids, Type::UUID_ARRAY),
+            (&self.lanes, Type::INT4_ARRAY),
+            (&self.fingerprints, Type::INT8_ARRAY),
+            (&self.priorities, Type::INT2_ARRAY),
+            (&self.run_at, Type::INT8_ARRAY),
+            (&self.max_attempts, Type::INT4_ARRAY),
+            (&self.timeouts, Type::INT8_ARRAY),
+            (&self.expires_at, Type::INT8_ARRAY),
+            (&self.extras, Type::TEXT_ARRAY),
+            (&self.args, Type::TEXT_ARRAY),
+            (&self.unique_keys, Type::TEXT_ARRAY),
+            (&self.unique_until, Type::INT2_ARRAY),
+            (&self.unique_for_ms, Type::INT8_ARRAY),
+        ]
+    }
+}
