@@ -9,6 +9,7 @@ mod delay;
 mod floor;
 mod http;
 mod life;
+mod limited;
 mod measure;
 mod order;
 mod postgres;

@@ -20,6 +20,8 @@ pub struct Caller {
     profile: Arc<Profile>,
     worker: WorkerId,
     claims: u64,
+    /// Over so many limit keys its jobs are spread; 0: they have none.
+    limit_keys: usize,
 }
 
 /// Args of 200 bytes, as every measurement uses them.
@@ -49,7 +51,13 @@ impl Caller {
             args: args_of_200_bytes(),
             worker: worker_id(number),
             claims: 0,
+            limit_keys: 0,
         }
+    }
+
+    /// The same, but each job has one of so many limit keys, in turn.
+    pub fn with_limit_keys(self, limit_keys: usize) -> Self {
+        Caller { limit_keys, ..self }
     }
 
     /// A job as this caller asks for it.
@@ -61,7 +69,14 @@ impl Caller {
 
     /// Puts in `batch` jobs.
     pub async fn enqueue(&self, batch: usize) -> Result<()> {
-        let jobs = (0..batch).map(|_| self.request()).collect();
+        let job = |number: usize| {
+            let mut request = self.request();
+            if let Some(key) = number.checked_rem(self.limit_keys) {
+                request.limit_keys.push(format!("tenant:{key}").into());
+            }
+            request
+        };
+        let jobs = (0..batch).map(job).collect();
         self.api.enqueue(jobs, false).await.map(|_| ())
     }
 
@@ -192,7 +207,11 @@ pub async fn drain(api: &Arc<dyn Api>, callers: usize, batch: usize) -> Result<T
 
 /// Puts in `count` jobs, a thousand a call.
 pub async fn preload(api: &Arc<dyn Api>, count: usize) -> Result<()> {
-    let caller = Caller::new(api, 0);
+    preload_by(&Caller::new(api, 0), count).await
+}
+
+/// The same, as this caller asks for jobs.
+pub async fn preload_by(caller: &Caller, count: usize) -> Result<()> {
     let mut left = count;
     while left > 0 {
         let batch = left.min(1_000);

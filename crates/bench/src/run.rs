@@ -21,9 +21,9 @@ use crate::size;
 use crate::trouble;
 
 /// Callers that each send batches.
-const BATCH_CALLERS: usize = 12;
+pub(crate) const BATCH_CALLERS: usize = 12;
 /// Jobs a batch.
-const BATCH: usize = 100;
+pub(crate) const BATCH: usize = 100;
 /// Callers that each send single jobs.
 const SINGLE_CALLERS: usize = 64;
 /// Connections to the server.
@@ -74,6 +74,8 @@ const MEASUREMENTS: &[Measurement] = &[
     Measurement { names: &["file.inprocess.batch100.enqueue"], run: Bench::file_batch_enqueue },
     Measurement { names: &["file.inprocess.single.enqueue"], run: Bench::file_single_enqueue },
     Measurement { names: &["file.inprocess.batch100.drain"], run: Bench::file_drain },
+    Measurement { names: &["file.inprocess.limited.drain"], run: |b| b.limited_drain("file") },
+    Measurement { names: &["memory.inprocess.limited.drain"], run: |b| b.limited_drain("memory") },
     Measurement { names: &["memory.inprocess.batch100.life"], run: Bench::memory_lives },
     Measurement { names: &["file.inprocess.idle.start"], run: Bench::file_start },
     Measurement { names: &["file.inprocess.delay"], run: Bench::file_delay },
@@ -136,9 +138,9 @@ pub(crate) struct Bench {
 }
 
 /// A store in a directory that is gone after the measurement.
-struct Opened {
+pub(crate) struct Opened {
     store: Arc<dyn Store>,
-    api: Arc<dyn Api>,
+    pub(crate) api: Arc<dyn Api>,
     directory: tempfile::TempDir,
 }
 
@@ -160,7 +162,7 @@ impl Bench {
         })
     }
 
-    fn open(&self) -> Result<Opened> {
+    pub(crate) fn open(&self) -> Result<Opened> {
         let directory = self.directory()?;
         let (store, api) = open_file(&directory.path().join("data"), FileOptions::default())?;
         Ok(Opened { store, api, directory })
