@@ -19,11 +19,14 @@ use crate::request::*;
 
 impl State {
     pub fn insert(&mut self, insert: Insert) -> Vec<Inserted> {
+        if insert.partial {
+            return insert.jobs.into_iter().map(|job| self.insert_one(job)).collect();
+        }
         let touched = self.touched.clone();
         let before = (self.records.clone(), self.last_seq, self.unannounced.len(), touched);
         let mut answers: Vec<_> = insert.jobs.into_iter().map(|job| self.insert_one(job)).collect();
         let refused = |answer: &Inserted| matches!(answer, Inserted::Refused(_));
-        if !insert.partial && answers.iter().any(refused) {
+        if answers.iter().any(refused) {
             self.records = before.0;
             self.last_seq = before.1;
             self.unannounced.truncate(before.2);
