@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use taskwright_core::Name;
 
 use crate::commands::{
-    bench, cancel, claim, delete, doctor, each, enqueue, fsck, job, jobs, migrate, moving, nodes,
-    pause, peek, queues, redrive, report, resume, serve, size, worker, workers,
+    adjust, bench, cancel, claim, delete, doctor, each, enqueue, fsck, job, jobs, limit, limits,
+    migrate, moving, nodes, pause, peek, queues, redrive, report, resume, serve, size, worker,
+    workers,
 };
 
 /// Durable jobs: enqueue them, run them, get results; nothing is lost when anything is killed.
@@ -81,6 +82,12 @@ pub enum Command {
     Workers(workers::Arguments),
     /// List the processes that have the store open
     Nodes(nodes::Arguments),
+    /// List limits
+    Limits(limits::Arguments),
+    /// Limit what may start of a queue, task, group or key
+    Limit(limit::Arguments),
+    /// Change the priority or start of jobs that wait
+    Adjust(adjust::Arguments),
     /// Stop jobs
     Cancel(cancel::Arguments),
     /// Restart jobs that have ended

@@ -1,8 +1,11 @@
 //! What `--json` prints. Field names are those of the HTTP API.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
-use taskwright_core::{AttemptRecord, Job, JobError, Json, Place, State};
+use taskwright::{Limit, Subject};
+use taskwright_core::{AttemptRecord, Job, JobError, Json, Place, State, Until};
 use taskwright_store::{NodeView, QueueCounts, WorkerView};
 
 /// One line of JSON.
@@ -58,7 +61,17 @@ pub struct JobLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    tags: &'a [std::sync::Arc<str>],
+    tags: &'a [Arc<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    limit_keys: &'a [Arc<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_until: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_for_ms: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attempts: Vec<AttemptLine<'a>>,
 }
@@ -83,6 +96,7 @@ struct AttemptLine<'a> {
 impl<'a> From<&'a Job> for JobLine<'a> {
     fn from(job: &'a Job) -> Self {
         let life = &job.life;
+        let unique = job.extras.unique.as_ref();
         JobLine {
             namespace: job.namespace.as_str(),
             id: job.id.to_string(),
@@ -122,6 +136,18 @@ impl<'a> From<&'a Job> for JobLine<'a> {
             result: raw(job.result.as_ref()),
             expires_at: job.extras.expires_at.map(|instant| instant.to_string()),
             tags: &job.extras.tags,
+            group: job.extras.group.as_deref(),
+            limit_keys: &job.extras.limit_keys,
+            unique_key: unique.map(|unique| &*unique.key),
+            unique_until: match unique.map(|unique| unique.until) {
+                Some(Until::Claimed) => Some("claimed"),
+                Some(Until::Finished) => Some("finished"),
+                Some(Until::Elapsed { .. }) | None => None,
+            },
+            unique_for_ms: match unique.map(|unique| unique.until) {
+                Some(Until::Elapsed { ms }) => Some(ms),
+                _ => None,
+            },
             attempts: job.attempts.iter().map(AttemptLine::from).collect(),
         }
     }
@@ -189,6 +215,51 @@ impl<'a> From<&'a QueueCounts> for QueueLine<'a> {
             expired: counts.expired,
             oldest_ready_at: counts.oldest_ready_at.map(|instant| instant.to_string()),
         }
+    }
+}
+
+/// What may start of a queue, task, group or key.
+#[derive(Serialize)]
+pub struct LimitLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concurrency: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<RateLine>,
+}
+
+#[derive(Serialize)]
+struct RateLine {
+    count: u32,
+    period_ms: u64,
+    burst: u32,
+}
+
+impl<'a> From<&'a Limit> for LimitLine<'a> {
+    fn from(limit: &'a Limit) -> Self {
+        let [mut queue, mut task, mut group, mut key] = [None; 4];
+        match limit.subject() {
+            Subject::Queue(name) => queue = Some(name.as_str()),
+            Subject::Task(name) => task = Some(name.as_str()),
+            Subject::Group { queue: name, group: text } => {
+                (queue, group) = (Some(name.as_str()), Some(&**text));
+            }
+            Subject::Key(text) => key = Some(&**text),
+        }
+        let concurrency = limit.max_concurrency();
+        let rate = limit.max_rate().map(|rate| RateLine {
+            count: rate.count,
+            period_ms: rate.period_ms,
+            burst: rate.burst,
+        });
+        LimitLine { queue, task, group, key, concurrency, rate }
     }
 }
 

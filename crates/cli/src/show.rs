@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
-use taskwright_core::{Job, Place, State, StateName, Timestamp, format_duration};
+use taskwright_core::{Job, LineKey, Place, State, StateName, Timestamp, format_duration};
 
 use crate::arguments::Global;
 
@@ -75,10 +75,21 @@ pub fn state(job: &Job) -> String {
             format!("retrying {}", relative(until))
         }
         State::Available(Place::Until(until)) => format!("scheduled {}", relative(until)),
+        State::Available(Place::Line(number)) => match line_of(job, number) {
+            Some(LineKey::Group { group, .. }) => format!("in line of group {}", short(&group, 60)),
+            Some(LineKey::Key(key)) => format!("in line of key {}", short(&key, 60)),
+            None => "in line".to_owned(),
+        },
         State::Dead(cause) => format!("dead ({})", cause.as_str()),
         State::Running(_) if job.life.cancel_requested => "running, to be cancelled".to_owned(),
         other => other.name().as_str().to_owned(),
     }
+}
+
+/// The key whose line a job stands in.
+fn line_of(job: &Job, number: u64) -> Option<LineKey> {
+    let keys = LineKey::of(&job.queue, &job.extras);
+    keys.into_iter().find(|key| key.number(&job.namespace) == number)
 }
 
 /// The wall clock of this machine.

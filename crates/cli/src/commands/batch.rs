@@ -46,6 +46,17 @@ pub async fn run(
     command: impl Fn(Name, JobId) -> Command,
 ) -> Result<Exit> {
     let app = connect::connect(global).await?;
+    run_with(global, app, chosen, wording, command).await
+}
+
+/// The same over a connection that is there already.
+pub async fn run_with(
+    global: &Global,
+    app: Taskwright,
+    chosen: Chosen,
+    wording: &Wording,
+    command: impl Fn(Name, JobId) -> Command,
+) -> Result<Exit> {
     let is_named = chosen.queue.is_none();
     let ids = if is_named { named(&chosen.ids)? } else { of_queue(&app, &chosen, wording).await? };
     let mut done = 0;

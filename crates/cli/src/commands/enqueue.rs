@@ -8,6 +8,7 @@ use serde_json::json;
 use taskwright_core::{JobId, Name, RetryPolicy, Timestamp, parse_duration};
 use taskwright_engine::{Enqueued, JobRequest, Start};
 
+use super::keys::Keys;
 use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::{connect, payload, show};
@@ -16,7 +17,10 @@ use crate::{connect, payload, show};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   taskwright enqueue mail.send --args '{\"to\": \"a@example.org\"}'
-  taskwright enqueue resize --args @photo.json --queue images --delay 10m --priority 5")]
+  taskwright enqueue resize --args @photo.json --queue images --delay 10m --priority 5
+  taskwright enqueue sync --args 7 --unique 'sync 7'
+  taskwright enqueue reindex --unique reindex --on-conflict debounce --delay 5s --at-most 1m
+  taskwright enqueue pay --group tenant-7 --limit-key api:stripe")]
 pub struct Arguments {
     /// The task to run
     task: Name,
@@ -53,6 +57,9 @@ pub struct Arguments {
     /// The id, a UUID of your own: enqueueing the same again makes no second job
     #[arg(long, value_name = "UUID")]
     id: Option<JobId>,
+    /// Its keys.
+    #[command(flatten)]
+    keys: Keys,
 }
 
 /// Enqueues it.
@@ -74,6 +81,7 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
         (None, Some(instant)) => Start::At(instant),
         (None, None) => Start::Now,
     };
+    arguments.keys.apply(&mut request)?;
     let app = connect::connect_or_create(global).await?;
     let enqueued = app.enqueue_requests(vec![request], false).await?;
     for job in &enqueued {

@@ -7,7 +7,7 @@ use clap::Args;
 use taskwright::Taskwright;
 use taskwright_core::limits::WAIT_MAX;
 use taskwright_core::{
-    AttemptRecord, Job, JobId, Json, State, StateName, format_duration, parse_duration,
+    AttemptRecord, Job, JobId, Json, State, StateName, Until, format_duration, parse_duration,
 };
 
 use crate::arguments::Global;
@@ -113,6 +113,15 @@ fn described(job: &Job) -> String {
     if !job.extras.tags.is_empty() {
         add("tags", job.extras.tags.join(", "));
     }
+    if let Some(unique) = &job.extras.unique {
+        add("unique", show::harmless(&format!("{} ({})", unique.key, until(unique.until, job))));
+    }
+    if let Some(group) = &job.extras.group {
+        add("group", show::harmless(group));
+    }
+    if !job.extras.limit_keys.is_empty() {
+        add("limit keys", show::harmless(&job.extras.limit_keys.join(", ")));
+    }
     if let Some(expires_at) = job.extras.expires_at {
         add("expires", show::instant(expires_at));
     }
@@ -134,6 +143,18 @@ fn described(job: &Job) -> String {
     }
     lines.extend(timeline(job));
     lines.join("\n")
+}
+
+/// How long a job holds its unique key.
+fn until(until: Until, job: &Job) -> String {
+    match until {
+        Until::Claimed => "until claimed".to_owned(),
+        Until::Finished => "until finished".to_owned(),
+        Until::Elapsed { ms } => {
+            let ends_at = job.created_at.plus(Duration::from_millis(ms));
+            format!("until {}", show::instant(ends_at))
+        }
+    }
 }
 
 fn attempts(job: &Job) -> String {

@@ -1,5 +1,6 @@
 //! The commands, one file each: what they take, what they do, what they print.
 
+pub mod adjust;
 pub mod bench;
 pub mod cancel;
 pub mod claim;
@@ -10,6 +11,8 @@ pub mod enqueue;
 pub mod fsck;
 pub mod job;
 pub mod jobs;
+pub mod limit;
+pub mod limits;
 pub mod migrate;
 pub mod moving;
 pub mod nodes;
@@ -25,3 +28,4 @@ pub mod worker;
 pub mod workers;
 
 mod batch;
+mod keys;

@@ -35,6 +35,7 @@ fn table(queues: &[QueueCounts]) -> comfy_table::Table {
     let heads = [
         "QUEUE",
         ">READY",
+        ">IN LINE",
         ">SCHEDULED",
         ">RUNNING",
         ">COMPLETED",
@@ -48,7 +49,8 @@ fn table(queues: &[QueueCounts]) -> comfy_table::Table {
         let paused = if counts.paused { " (paused)" } else { "" };
         let mut row = vec![Cell::new(format!("{}{paused}", counts.queue))];
         let numbers = [
-            counts.ready + counts.in_line + counts.blocked,
+            counts.ready + counts.blocked,
+            counts.in_line,
             counts.scheduled,
             counts.running,
             counts.completed,

@@ -1,0 +1,66 @@
+//! `taskwright limits`
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use comfy_table::Cell;
+use taskwright::{Limit, Subject};
+use taskwright_core::{Rate, format_duration};
+
+use crate::arguments::Global;
+use crate::exit::Exit;
+use crate::json::{LimitLine, line};
+use crate::{connect, show};
+
+/// List the limits of queues, tasks, groups and keys
+#[derive(Debug, Args)]
+pub struct Arguments {}
+
+/// Lists them.
+pub async fn run(global: &Global, _: Arguments) -> Result<Exit> {
+    let app = connect::connect(global).await?;
+    let limits = app.limits().await?;
+    app.close().await?;
+    if global.json {
+        for limit in &limits {
+            show::print(line(&LimitLine::from(limit)))?;
+        }
+    } else if limits.is_empty() {
+        eprintln!("There are no limits; set one with `taskwright limit`.");
+    } else {
+        show::print(show::rendered(&table(&limits)))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn table(limits: &[Limit]) -> comfy_table::Table {
+    let heads = ["OF", "NAME", "QUEUE", ">CONCURRENCY", ">RATE", ">BURST"];
+    let mut table = show::table(&std::io::stdout(), &heads);
+    for limit in limits {
+        let (what, name, queue) = match limit.subject() {
+            Subject::Queue(queue) => ("queue", queue.as_str(), ""),
+            Subject::Task(task) => ("task", task.as_str(), ""),
+            Subject::Group { queue, group } => ("group", &**group, queue.as_str()),
+            Subject::Key(key) => ("key", &**key, ""),
+        };
+        let concurrency = limit.max_concurrency().map(|most| show::count(most.into()));
+        let rate = limit.max_rate();
+        let per = rate.map(|rate| per(&rate));
+        let burst = rate.map(|rate| show::count(rate.burst.into()));
+        table.add_row([
+            Cell::new(what),
+            Cell::new(show::short(name, 60)),
+            Cell::new(queue),
+            Cell::new(concurrency.unwrap_or_default()),
+            Cell::new(per.unwrap_or_default()),
+            Cell::new(burst.unwrap_or_default()),
+        ]);
+    }
+    table
+}
+
+fn per(rate: &Rate) -> String {
+    let period = format_duration(Duration::from_millis(rate.period_ms)).replace(".0s", "s");
+    format!("{}/{period}", show::count(rate.count.into()))
+}
