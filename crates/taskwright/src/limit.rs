@@ -153,7 +153,7 @@ impl fmt::Display for Limit {
             parts.push(format!("at most {most} at once"));
         }
         if let Some(Rate { count, period_ms, burst }) = self.max_rate() {
-            let period = format_duration(Duration::from_millis(period_ms));
+            let period = format_duration(Duration::from_millis(period_ms)).replace(".0s", "s");
             let burst = if burst > 1 { format!(" (burst {burst})") } else { String::new() };
             parts.push(format!("{count} in {period}{burst}"));
         }

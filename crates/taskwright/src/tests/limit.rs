@@ -11,7 +11,7 @@ fn a_limit_says_what_it_is() {
         ),
         (
             Limit::key("api").rate(2, "1s").burst(3).concurrency(0),
-            "key \"api\": at most 0 at once, 2 in 1.0s (burst 3)",
+            "key \"api\": at most 0 at once, 2 in 1s (burst 3)",
         ),
         (Limit::key("api"), "key \"api\": no limit"),
     ] {
