@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use taskwright_core::{
-    AttemptRecord, Extras, JobError, JobId, RetryPolicy, Timestamp, Unique, Until, Verdict,
-    WorkerId,
+    AttemptRecord, Extras, JobError, JobId, OnConflict, Replace, RetryPolicy, Timestamp, Unique,
+    Until, Verdict, WorkerId,
 };
 use taskwright_store::{Error, ErrorKind, Result};
 
@@ -122,6 +122,60 @@ pub(crate) fn extras_from(text: Option<&str>) -> Result<Extras> {
         alias: text.alias,
         trace: text.trace,
     })
+}
+
+/// What an insert at intake does on a conflict, as `conflict_text` of the database writes it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConflictText {
+    refuse: bool,
+    replace: Vec<FieldText>,
+    scheduled_only: bool,
+    at_most_ms: Option<u64>,
+}
+
+#[derive(Copy, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FieldText {
+    Args,
+    Priority,
+    RunAt,
+    MaxAttempts,
+    TimeoutMs,
+    Tags,
+}
+
+/// What a job at intake does where its unique key is held.
+pub(crate) fn conflict_from(text: Option<&str>) -> Result<OnConflict> {
+    let Some(text) = text else { return Ok(OnConflict::Keep) };
+    let ConflictText { refuse, replace, scheduled_only, at_most_ms } = read(text, "on_conflict")?;
+    if refuse {
+        return Ok(OnConflict::Refuse);
+    }
+    let names = |field| replace.contains(&field);
+    Ok(OnConflict::Replace(Replace {
+        args: names(FieldText::Args),
+        priority: names(FieldText::Priority),
+        run_at: names(FieldText::RunAt),
+        max_attempts: names(FieldText::MaxAttempts),
+        timeout: names(FieldText::TimeoutMs),
+        tags: names(FieldText::Tags),
+        scheduled_only,
+        at_most_ms,
+    }))
+}
+
+/// The names of the fields that are replaced, as `taskwright.enqueue` takes them.
+pub(crate) fn replaced_names(replace: &Replace) -> Vec<&'static str> {
+    let named = [
+        (replace.args, "args"),
+        (replace.priority, "priority"),
+        (replace.run_at, "run_at"),
+        (replace.max_attempts, "max_attempts"),
+        (replace.timeout, "timeout_ms"),
+        (replace.tags, "tags"),
+    ];
+    named.into_iter().filter(|(is_replaced, _)| *is_replaced).map(|(_, name)| name).collect()
 }
 
 /// What went wrong in the attempts of a job, and why it was asked to stop.

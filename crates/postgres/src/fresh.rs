@@ -1,5 +1,7 @@
 //! New jobs as columns, as `insert_jobs` takes them.
 
+use std::borrow::Cow;
+
 use taskwright_core::limits::ID_WINDOW;
 use taskwright_core::rank::AGING_DEFAULT;
 use taskwright_core::{NewJob, Timestamp};
@@ -8,7 +10,7 @@ use uuid::Uuid;
 
 use crate::codec::extras_text;
 use crate::insert::Item;
-use crate::keys::{for_ms, until_number};
+use crate::keys::{for_ms, key_text, until_number};
 use crate::link::{Argument, micros};
 
 /// The statement that writes [`Fresh`] jobs.
@@ -33,7 +35,7 @@ pub(crate) struct Fresh<'i> {
     extras: Vec<Option<String>>,
     args: Vec<&'i str>,
     /// `None` where no job has one, as for most calls.
-    unique_keys: Option<Vec<Option<&'i str>>>,
+    unique_keys: Option<Vec<Option<Cow<'i, str>>>>,
     unique_until: Option<Vec<Option<i16>>>,
     unique_for_ms: Option<Vec<Option<i64>>>,
 }
@@ -60,8 +62,9 @@ impl<'i> Fresh<'i> {
             expires_at: jobs().map(|job| job.extras.expires_at.map(Timestamp::as_micros)).collect(),
             extras: jobs().map(|job| extras_text(&job.extras)).collect(),
             args: jobs().map(|job| job.args.as_str()).collect(),
-            unique_keys: has_keys
-                .then(|| jobs().map(|job| unique(job).map(|unique| &*unique.key)).collect()),
+            unique_keys: has_keys.then(|| {
+                jobs().map(|job| unique(job).map(|unique| key_text(&unique.key))).collect()
+            }),
             unique_until: has_keys
                 .then(|| jobs().map(|job| unique(job).map(|u| until_number(u.until))).collect()),
             unique_for_ms: has_keys

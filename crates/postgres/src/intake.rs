@@ -1,12 +1,12 @@
 //! Taking in the jobs that applications enqueued in their own transactions.
 
-use taskwright_core::{JobId, Json, NewJob, OnConflict, Timestamp};
+use taskwright_core::{JobId, Json, NewJob, Timestamp};
 use taskwright_store::{Insert, Inserted, Refusal, Result};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::codec::extras_from;
+use crate::codec::{conflict_from, extras_from};
 use crate::row::{get, name};
 use crate::store::PostgresStore;
 
@@ -35,7 +35,7 @@ impl PostgresStore {
             .link
             .query(
                 "select number, id, namespace, queue, task, args, priority, run_at, max_attempts, \
-                 timeout_ms, fingerprint, extras from taskwright.intake \
+                 timeout_ms, fingerprint, extras, on_conflict from taskwright.intake \
                  where number > $2 order by number limit $1",
                 &[(&CHUNK, Type::INT8), (&after, Type::INT8)],
             )
@@ -56,7 +56,12 @@ impl PostgresStore {
                 Inserted::Refused(Refusal::LanesFull { .. } | Refusal::StoreFull { .. })
                 | Inserted::Skipped => {}
                 Inserted::Refused(refusal) => {
-                    self.note_refused(row, &refusal).await?;
+                    self.note_refused(row, &refusal.to_string()).await?;
+                    settled.push(get::<i64>(row, "number")?);
+                }
+                Inserted::Duplicate { id, replaced: false, .. } => {
+                    let reason = format!("job {id} holds its unique key and was kept");
+                    self.note_refused(row, &reason).await?;
                     settled.push(get::<i64>(row, "number")?);
                 }
                 Inserted::New { .. } | Inserted::Existing { .. } | Inserted::Duplicate { .. } => {
@@ -74,8 +79,8 @@ impl PostgresStore {
     }
 
     /// Nobody waits for the answer any more: it is kept where operators look.
-    async fn note_refused(&self, row: &Row, refusal: &Refusal) -> Result<()> {
-        let action = format!("refused to take in job {}: {refusal}", get::<Uuid>(row, "id")?);
+    async fn note_refused(&self, row: &Row, reason: &str) -> Result<()> {
+        let action = format!("refused to take in job {}: {reason}", get::<Uuid>(row, "id")?);
         self.link
             .query(
                 "insert into taskwright.audit (at, actor, action) \
@@ -99,7 +104,7 @@ fn job(row: &Row) -> Result<NewJob> {
         max_attempts: get::<i32>(row, "max_attempts")?.unsigned_abs(),
         timeout_ms: get::<Option<i64>>(row, "timeout_ms")?.map(i64::unsigned_abs),
         fingerprint: get::<i64>(row, "fingerprint")?.cast_unsigned(),
-        on_conflict: OnConflict::default(),
+        on_conflict: conflict_from(get(row, "on_conflict")?)?,
         extras: extras_from(get(row, "extras")?)?,
     })
 }

@@ -1,6 +1,7 @@
 //! Unique keys as rows, and what is rewritten in jobs that wait. How a key is free again stands in
 //! `migrations/0001/unique.sql`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use taskwright_core::{Job, JobId, NewJob, Replace, StateName, Timestamp, Until};
@@ -33,6 +34,14 @@ pub(crate) fn until_number(until: Until) -> i16 {
         Until::Finished => 1,
         Until::Elapsed { .. } => 2,
     }
+}
+
+/// A key as the database can hold it, which has no text with zeros in it.
+pub(crate) fn key_text(key: &str) -> Cow<'_, str> {
+    if !key.contains(['\0', '\\']) {
+        return Cow::Borrowed(key);
+    }
+    Cow::Owned(key.replace('\\', "\\\\").replace('\0', "\\0"))
 }
 
 /// How long a key is held, in milliseconds, where it is for a time.
@@ -71,7 +80,7 @@ impl Keys {
         };
         self.seqs.push(seq.cast_signed());
         self.namespaces.push(namespace);
-        self.keys.push(unique.key.to_string());
+        self.keys.push(key_text(&unique.key).into_owned());
         self.expires_at.push(expires_at.map(Timestamp::as_micros));
     }
 
@@ -237,7 +246,7 @@ impl PostgresStore {
         for record in ended() {
             let Some(unique) = &record.job.extras.unique else { continue };
             namespaces.push(self.lanes.namespace(&self.link, &record.job.namespace).await?);
-            keys.push(unique.key.to_string());
+            keys.push(key_text(&unique.key).into_owned());
             jobs.push(record.job.id);
         }
         if jobs.is_empty() {

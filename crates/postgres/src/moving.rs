@@ -17,7 +17,7 @@ use crate::change::{ATTEMPTS_MAX, Lacking, SAVE};
 use crate::codec::extras_text;
 use crate::connect::Fault;
 use crate::insert::lanes_taken;
-use crate::keys::{KEYS_TRIED_MAX, Keys, keys_taken, until_number};
+use crate::keys::{KEYS_TRIED_MAX, Keys, key_text, keys_taken, until_number};
 use crate::lanes::{FRESH, GIVEN_BACK, Lane, RETURNED, SUSPECT};
 use crate::link::{Transaction, no_answer, raised};
 use crate::record::{Record, Shelf};
@@ -334,7 +334,7 @@ async fn adopt(tx: &Transaction<'_>, jobs: &[Arriving]) -> Result<Vec<(usize, u6
     let args: Vec<&str> =
         job().map(|job| job.args.as_ref().map_or("null", |args| args.as_str())).collect();
     let unique = || job().map(|job| job.extras.unique.as_ref());
-    let keys: Vec<Option<&str>> = unique().map(|it| it.map(|it| &*it.key)).collect();
+    let keys: Vec<_> = unique().map(|it| it.map(|it| key_text(&it.key))).collect();
     let until: Vec<Option<i16>> = unique().map(|it| it.map(|it| until_number(it.until))).collect();
     let rows = tx
         .query(

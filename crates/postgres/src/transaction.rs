@@ -32,12 +32,12 @@
 //! # }
 //! ```
 
-use taskwright_core::{JobId, Json, Name, NewJob, Timestamp, Token};
+use taskwright_core::{JobId, Json, Name, NewJob, OnConflict, Timestamp, Token};
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::codec::extras_text;
+use crate::codec::{extras_text, replaced_names};
 use crate::link::SCHEMA_DEFAULT;
 
 /// The driver whose transactions are meant, in the version that fits.
@@ -125,7 +125,8 @@ impl Schema {
     /// starts within about a second of that. Nobody is waited for, and nobody waits for it.
     ///
     /// An id that is known already is answered as it is, so the call may be repeated; whether that
-    /// is a job with other args is not told here but in the store's audit.
+    /// is a job with other args is not told here but in the store's audit. So is a job that is left
+    /// out because another one holds its unique key when it is taken in.
     ///
     /// # Errors
     /// [`Error::Database`]; with a code of class 22 where the job is beyond the limits.
@@ -133,9 +134,24 @@ impl Schema {
         let sql = format!(
             "select \"{}\".enqueue(task => $1, args => $2::json, queue => $3, priority => $4, \
              run_at => timestamptz 'epoch' + $5 * interval '1 microsecond', max_attempts => $6, \
-             timeout_ms => $7, id => $8, namespace => $9, fingerprint => $10, extras => $11)",
+             timeout_ms => $7, id => $8, namespace => $9, fingerprint => $10, extras => $11, \
+             on_conflict => $12, replace => $13, replace_scheduled_only => $14, \
+             replace_at_most_ms => $15)",
             self.0
         );
+        let replace = match job.on_conflict {
+            OnConflict::Replace(replace) => Some(replace),
+            OnConflict::Keep | OnConflict::Refuse => None,
+        };
+        let replaced = replace.as_ref().map(replaced_names).filter(|names| !names.is_empty());
+        let on_conflict = match (job.on_conflict, &replaced) {
+            (OnConflict::Refuse, _) => "refuse",
+            (_, Some(_)) => "replace",
+            // To replace nothing is to keep the holder as it is.
+            (_, None) => "keep",
+        };
+        let replace = replace.filter(|_| replaced.is_some());
+        let at_most_ms = replace.and_then(|it| it.at_most_ms.filter(|_| it.run_at));
         client
             .query_typed(
                 &sql,
@@ -151,6 +167,10 @@ impl Schema {
                     (&job.namespace.as_str(), Type::TEXT),
                     (&job.fingerprint.cast_signed(), Type::INT8),
                     (&extras_text(&job.extras), Type::TEXT),
+                    (&on_conflict, Type::TEXT),
+                    (&replaced, Type::TEXT_ARRAY),
+                    (&replace.is_some_and(|replace| replace.scheduled_only), Type::BOOL),
+                    (&at_most_ms.map(u64::cast_signed), Type::INT8),
                 ],
             )
             .await?;

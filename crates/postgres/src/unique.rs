@@ -16,7 +16,7 @@ use crate::change::{Held, Lacking, Selection};
 use crate::connect::Fault;
 use crate::fresh::{Fresh, INSERT};
 use crate::insert::{FORGOTTEN, Item, Known, without_writing};
-use crate::keys::{KEYS_TRIED_MAX, LOST, keys_taken};
+use crate::keys::{KEYS_TRIED_MAX, LOST, key_text, keys_taken};
 use crate::lanes::{GIVEN_BACK, Lane};
 use crate::link::{Argument, Transaction, micros};
 use crate::row::{get, state_numbered};
@@ -385,7 +385,7 @@ impl PostgresStore {
             asked.iter().map(|(_, id, ..)| Uuid::from_u128(id.as_u128())).collect();
         let fingerprints: Vec<i64> =
             asked.iter().map(|(.., print, _)| print.cast_signed()).collect();
-        let keys: Vec<Option<&str>> = asked.iter().map(|(.., key)| *key).collect();
+        let keys: Vec<_> = asked.iter().map(|(.., key)| key.map(key_text)).collect();
         let rows = self
             .link
             .query(

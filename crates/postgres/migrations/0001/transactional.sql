@@ -1,5 +1,44 @@
 -- For transactions of applications, from any driver and any language.
 
+-- What an insert does where another job holds the unique key, in the form of `intake.on_conflict`.
+create function taskwright.conflict_text(
+    p_on_conflict text, p_replace text[], p_scheduled_only boolean, p_at_most_ms bigint
+) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_replace text[] := case p_on_conflict when 'debounce' then '{args,run_at}'
+                        when 'throttle' then '{args}' when 'replace' then p_replace end;
+begin
+    if p_on_conflict is null
+            or p_on_conflict not in ('keep', 'refuse', 'debounce', 'throttle', 'replace') then
+        raise exception 'taskwright.enqueue: on_conflict is %', coalesce(quote_literal(p_on_conflict), 'null')
+            using errcode = '22023', hint = 'it is keep, refuse, debounce, throttle or replace';
+    elsif p_on_conflict <> 'replace' and p_replace is not null then
+        raise exception 'taskwright.enqueue: replace is given, and on_conflict is %', p_on_conflict
+            using errcode = '22023', hint = 'it goes with on_conflict => ''replace'' only';
+    elsif p_on_conflict = 'replace' and (
+            coalesce(cardinality(p_replace), 0) = 0 or array_position(p_replace, null) > 0
+            or not p_replace <@ '{args,priority,run_at,max_attempts,timeout_ms,tags}') then
+        raise exception 'taskwright.enqueue: replace is %', coalesce(quote_literal(p_replace::text), 'null')
+            using errcode = '22023',
+                  hint = 'name some of args, priority, run_at, max_attempts, timeout_ms, tags';
+    elsif p_scheduled_only and v_replace is null then
+        raise exception 'taskwright.enqueue: replace_scheduled_only, but nothing is replaced'
+            using errcode = '22023';
+    elsif p_at_most_ms is not null and (p_at_most_ms not between 0 and 315619200000
+            or v_replace is null or not 'run_at' = any(v_replace)) then
+        raise exception 'taskwright.enqueue: replace_at_most_ms is %', p_at_most_ms
+            using errcode = '22023',
+                  hint = 'it goes with a run_at that is replaced, and is at most 3653 days';
+    end if;
+    return case
+        when p_on_conflict = 'refuse' then '{"refuse": true}'
+        when v_replace is not null then jsonb_strip_nulls(jsonb_build_object(
+            'replace', v_replace, 'scheduled_only', coalesce(p_scheduled_only, false),
+            'at_most_ms', p_at_most_ms))::text
+    end;
+end $$;
+
 -- Enqueues a job in the caller's transaction: it exists if and only if that commits, and starts
 -- within about a second of that. Answers its id. An id that is known already is answered as it is,
 -- so the call may be repeated.
@@ -7,15 +46,33 @@
 --
 --     select taskwright.enqueue('mail:send', '{"to": 7}');
 --     select taskwright.enqueue('report', '{}', queue => 'slow', run_at => now() + interval '1 hour');
+--
+-- With a `unique_key`, no other job is to hold that at the same time: until its first claim
+-- (`unique_until` 'claimed'), until its end ('finished', unless something is debounced or throttled) or
+-- for `unique_for_ms`. Whether one does is known when the job is taken in. `on_conflict` says what
+-- happens then to the new job: it is left out ('keep'), with a note in the audit; the same as a
+-- refusal ('refuse'); or its fields are given to a holder that waits ('replace', 'debounce',
+-- 'throttle').
+--
+--     select taskwright.enqueue('report', '{"of": 7}', unique_key => 'report/7');
+--     select taskwright.enqueue('index', '{"page": 7}', unique_key => 'page/7',
+--                               on_conflict => 'debounce', run_at => now() + interval '10 s');
 create function taskwright.enqueue(
     task text, args json default 'null', queue text default 'default', priority integer default 0,
     run_at timestamptz default null, max_attempts integer default 20,
     timeout_ms bigint default null, id uuid default gen_random_uuid(),
-    namespace text default 'default', fingerprint bigint default null, extras text default null
+    namespace text default 'default', fingerprint bigint default null, extras text default null,
+    unique_key text default null, unique_until text default null, unique_for_ms bigint default null,
+    on_conflict text default 'keep', replace text[] default null,
+    replace_scheduled_only boolean default false, replace_at_most_ms bigint default null
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_name constant text := '^[a-z0-9._:/-]{1,128}$';
+    v_conflict text := taskwright.conflict_text(
+        enqueue.on_conflict, enqueue.replace, enqueue.replace_scheduled_only,
+        enqueue.replace_at_most_ms);
+    v_extras text := enqueue.extras;
 begin
     if enqueue.task is null or enqueue.task !~ v_name then
         raise exception 'taskwright.enqueue: % is not a valid task name', coalesce(quote_literal(task), 'null')
@@ -45,15 +102,41 @@ begin
         raise exception 'taskwright.enqueue: the id is null' using errcode = '22023';
     elsif json_typeof(enqueue.extras::json) <> 'object' then
         raise exception 'taskwright.enqueue: extras are no JSON object' using errcode = '22023';
+    elsif octet_length(enqueue.unique_key) not between 1 and 256 then
+        raise exception 'taskwright.enqueue: the unique key has % bytes', octet_length(unique_key)
+            using errcode = '22023', hint = 'it has 1 to 256';
+    elsif enqueue.unique_key is null
+            and (enqueue.unique_until is not null or enqueue.unique_for_ms is not null
+                 or enqueue.on_conflict <> 'keep' and enqueue.extras::json -> 'unique_key' is null) then
+        raise exception 'taskwright.enqueue: there is no unique key' using errcode = '22023',
+            hint = 'give unique_key, or leave out unique_until, unique_for_ms and on_conflict';
+    elsif enqueue.unique_until not in ('claimed', 'finished')
+            or enqueue.unique_until is not null and enqueue.unique_for_ms is not null then
+        raise exception 'taskwright.enqueue: unique_until is %', quote_literal(unique_until)
+            using errcode = '22023',
+                  hint = 'it is claimed or finished, and left out beside unique_for_ms';
+    elsif enqueue.unique_for_ms not between 1 and 315619200000 then
+        raise exception 'taskwright.enqueue: unique_for_ms % is not within 1 and 3653 days', unique_for_ms
+            using errcode = '22023';
+    end if;
+    if enqueue.unique_key is not null then
+        v_extras := (coalesce(v_extras, '{}')::jsonb
+                     || jsonb_build_object('unique_key', enqueue.unique_key) || case
+            when enqueue.unique_for_ms is not null
+                then jsonb_build_object('unique_for_ms', enqueue.unique_for_ms)
+            when coalesce(enqueue.unique_until,
+                          case when enqueue.on_conflict in ('debounce', 'throttle') then 'claimed' end)
+                 = 'claimed' then '{"unique_until_claimed": true}'
+            else '{}' end)::text;
     end if;
     insert into taskwright.intake (id, namespace, queue, task, args, priority, run_at, max_attempts,
-                                   timeout_ms, fingerprint, extras)
+                                   timeout_ms, fingerprint, extras, on_conflict)
     values (enqueue.id, enqueue.namespace, enqueue.queue, enqueue.task, enqueue.args::text,
             enqueue.priority, (extract(epoch from enqueue.run_at) * 1000000)::bigint,
             enqueue.max_attempts, enqueue.timeout_ms,
             coalesce(enqueue.fingerprint, hashtextextended(
                 enqueue.task || ' ' || enqueue.queue || ' ' || enqueue.args::text, 0)),
-            enqueue.extras)
+            v_extras, v_conflict)
     on conflict do nothing;
     return enqueue.id;
 end $$;
