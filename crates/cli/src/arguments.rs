@@ -67,7 +67,7 @@ pub enum Command {
     /// Run the jobs of a task with a command
     Worker(worker::Arguments),
     /// Enqueue a job
-    Enqueue(enqueue::Arguments),
+    Enqueue(Box<enqueue::Arguments>),
     /// List jobs, the newest first
     Jobs(jobs::Arguments),
     /// Show all of a job

@@ -59,7 +59,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Each(arguments) => commands::each::run(&global, arguments).await,
         Command::Serve(arguments) => commands::serve::run(&global, arguments).await,
         Command::Worker(arguments) => commands::worker::run(&global, arguments).await,
-        Command::Enqueue(arguments) => commands::enqueue::run(&global, arguments).await,
+        Command::Enqueue(arguments) => commands::enqueue::run(&global, *arguments).await,
         Command::Jobs(arguments) => commands::jobs::run(&global, arguments).await,
         Command::Job(arguments) => commands::job::run(&global, arguments).await,
         Command::Queues(arguments) => commands::queues::run(&global, arguments).await,
