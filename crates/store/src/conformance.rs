@@ -229,6 +229,7 @@ macro_rules! conformance {
                 a2_jobs_without_room_stand_in_line
                 each_key_of_a_pattern_is_limited_for_itself
                 a_job_needs_room_at_all_its_keys
+                a_key_of_one_job_stops_it
                 lines_are_served_in_order
                 a3_a_key_with_a_rate_waits_for_its_time
                 a4_ready_is_a_candidate

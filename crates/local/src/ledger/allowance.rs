@@ -5,7 +5,7 @@ use taskwright_core::{LineKey, Name, Policy, StateName, Subject, Timestamp, Usag
 
 use super::Ledger;
 use super::counters::Slot;
-use super::limits::{KeyNumber, is_keyed};
+use super::limits::KeyNumber;
 use crate::change::{Arrival, Change, LaneNumber, Seq};
 
 impl Ledger {
@@ -55,7 +55,8 @@ impl Ledger {
             return;
         }
         let limited = |number: KeyNumber| Some((number, self.limits.keys.get(&number)?.policy?));
-        let keys = self.keys_of(&entry.fixed).into_iter().filter_map(limited);
+        let keys = entry.keys();
+        let keys = keys.iter().flat_map(|keys| keys.iter().copied()).filter_map(limited);
         let lanes = self.lane_limits(lane).into_iter().map(|limit| (limit.number, limit.policy));
         let with_rate: Vec<_> = keys.chain(lanes).filter(|(_, p)| p.rate.is_some()).collect();
         for (number, policy) in with_rate {
@@ -113,14 +114,15 @@ impl Allowance<'_> {
         if of_lane.iter().any(|number| self.rooms.get(number) == Some(&0)) {
             return Room::LaneFull;
         }
-        let keys = if is_keyed(&entry.fixed) { ledger.keys_of(&entry.fixed) } else { Vec::new() };
-        for &number in &keys {
+        let keys = entry.keys();
+        let keys = keys.as_deref().unwrap_or_default();
+        for &number in keys {
             let room = || ledger.limits.room_of_key(number, ledger.now);
             if *self.rooms.entry(number).or_insert_with(room) == 0 {
                 return Room::KeyFull(number);
             }
         }
-        for number in of_lane.into_iter().chain(keys) {
+        for number in of_lane.into_iter().chain(keys.iter().copied()) {
             if let Some(room) = self.rooms.get_mut(&number).filter(|room| **room != u32::MAX) {
                 *room -= 1;
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{JobError, Json, Life, Place, Rank, State, Timestamp};
 
+use super::limits::KeyNumber;
 use crate::change::{Fixed, More, Position, Rewrite, Vital};
 
 /// A job that has not ended, or whose end the table has not applied yet.
@@ -46,6 +47,8 @@ pub struct Rare {
     pub undone_ends: u32,
     /// Whether an operator deleted it.
     pub deleted: bool,
+    /// The numbers of its keys, in their order: each of its steps asks for them.
+    pub keys: Option<Arc<[KeyNumber]>>,
     /// The position of the group that gave it other args than it was inserted with.
     pub args_at: Position,
 }
@@ -167,6 +170,11 @@ impl Entry {
     /// What changes seldom, made where it was not there.
     pub fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    /// The numbers of its group and limit keys, in their order.
+    pub fn keys(&self) -> Option<Arc<[KeyNumber]>> {
+        self.rare.as_ref()?.keys.clone()
     }
 
     /// Whether an operator deleted it.

@@ -7,15 +7,19 @@ use super::Ledger;
 use super::counters::Slot;
 use super::entry::Entry;
 use super::lanes::second;
+use super::limits::is_keyed;
 use crate::change::{More, Rewrite, Run, Seq, Vital};
 
 impl Ledger {
     /// Puts a job that was not in memory into every index.
-    pub(super) fn enter(&mut self, seq: Seq, entry: Entry) {
+    pub(super) fn enter(&mut self, seq: Seq, mut entry: Entry) {
         let vital = entry.vital();
         self.args_bytes += entry.fixed.args.len();
         self.ids.insert(entry.fixed.id, seq);
         self.refer(None, vital.run);
+        if is_keyed(&entry.fixed) {
+            entry.rare_mut().keys = Some(self.keys_of(&entry.fixed));
+        }
         self.jobs.insert(seq, entry);
         self.link(seq, &vital);
         self.announce(seq, &vital);

@@ -35,6 +35,8 @@ pub struct Key {
     pub key: LineKey,
     /// Its policy, where it has one.
     pub policy: Option<Policy>,
+    /// Live jobs that have it, wherever they are.
+    pub jobs: u32,
     /// Its jobs that run.
     pub running: u32,
     /// How many of its jobs are ready, by lane.
@@ -47,7 +49,7 @@ pub struct Key {
 
 impl Key {
     fn is_unused(&self) -> bool {
-        self.running == 0 && self.ready.is_empty() && self.lines.is_empty()
+        self.jobs == 0
     }
 
     /// How many of its jobs are ready in a lane.

@@ -66,7 +66,7 @@ impl Ledger {
     }
 
     /// Their numbers.
-    pub(super) fn keys_of(&self, fixed: &Fixed) -> Vec<KeyNumber> {
+    pub(super) fn keys_of(&self, fixed: &Fixed) -> Arc<[KeyNumber]> {
         let namespace = &self.lanes.get(fixed.lane).namespace;
         self.line_keys(fixed).iter().map(|key| key.number(namespace)).collect()
     }
@@ -81,6 +81,7 @@ impl Ledger {
                 namespace: namespace.clone(),
                 policy: policies.and_then(|policies| policies.of_key(&key)).copied(),
                 key,
+                jobs: 0,
                 running: 0,
                 ready: FxHashMap::default(),
                 lines: BTreeMap::new(),
@@ -107,17 +108,20 @@ impl Ledger {
 
     /// Puts a job where its keys find it.
     pub(super) fn link_keys(&mut self, seq: Seq, vital: &Vital) {
-        let Some(entry) = self.jobs.get(&seq).filter(|entry| is_keyed(&entry.fixed)) else {
-            return;
-        };
+        let Some(entry) = self.jobs.get(&seq) else { return };
+        let Some(numbers) = entry.keys() else { return };
         if vital.life.state.is_final() {
+            numbers.iter().for_each(|number| self.limits.forget_if_unused(*number));
             return;
         }
-        let fixed = Arc::clone(&entry.fixed);
-        let (rank, lane) = (entry.rank_at(vital.due_at), fixed.lane);
-        self.meet_keys(&fixed);
-        for number in self.keys_of(&fixed) {
+        let (rank, lane) = (entry.rank_at(vital.due_at), entry.fixed.lane);
+        if numbers.iter().any(|number| !self.limits.keys.contains_key(number)) {
+            let fixed = Arc::clone(&entry.fixed);
+            self.meet_keys(&fixed);
+        }
+        for &number in numbers.iter() {
             let Some(key) = self.limits.keys.get_mut(&number) else { continue };
+            key.jobs += 1;
             match vital.life.state {
                 State::Available(Place::Ready(_)) => *key.ready.entry(lane).or_insert(0) += 1,
                 State::Available(Place::Line(line)) if line == number => {
@@ -127,7 +131,6 @@ impl Ledger {
                 _ => {}
             }
             self.limits.touch(number);
-            self.limits.forget_if_unused(number);
         }
     }
 
@@ -144,14 +147,15 @@ impl Ledger {
         }
     }
 
-    /// Takes a job from where its keys found it; `rank` is the one it had.
+    /// Takes a job from where its keys found it; `link_keys` follows, and forgets keys that nobody has
+    /// any more.
     pub(super) fn unlink_keys(&mut self, seq: Seq, vital: &Vital) {
-        let Some(entry) = self.jobs.get(&seq).filter(|entry| is_keyed(&entry.fixed)) else {
-            return;
-        };
+        let Some(entry) = self.jobs.get(&seq) else { return };
+        let Some(numbers) = entry.keys() else { return };
         let (rank, lane) = (entry.rank_at(vital.due_at), entry.fixed.lane);
-        for number in self.keys_of(&entry.fixed) {
+        for &number in numbers.iter() {
             let Some(key) = self.limits.keys.get_mut(&number) else { continue };
+            key.jobs -= u32::from(!vital.life.state.is_final());
             match vital.life.state {
                 State::Available(Place::Ready(_)) => {
                     if let Some(ready) = key.ready.get_mut(&lane) {
@@ -173,7 +177,6 @@ impl Ledger {
                 _ => {}
             }
             self.limits.touch(number);
-            self.limits.forget_if_unused(number);
         }
     }
 
@@ -259,7 +262,8 @@ impl Ledger {
         let (vital, lane) = (entry.vital(), entry.fixed.lane);
         let rank = entry.rank_at(vital.due_at);
         let Ok(mut life) = step(&vital.life, &Event::Promote { rank }) else { return };
-        let others = self.keys_of(&entry.fixed).into_iter().filter(|&key| key != number);
+        let keys = entry.keys();
+        let others = keys.iter().flat_map(|keys| keys.iter().copied()).filter(|&key| key != number);
         let mut limited = others.filter(|&other| self.limits.is_limited(other));
         let stopping = limited.find(|other| {
             let Some(key) = self.limits.keys.get(other) else { return false };

@@ -96,6 +96,22 @@ pub async fn a_job_needs_room_at_all_its_keys(harness: &dyn Harness) {
     assert_eq!(scene.given(&mut worker, 9).await, [2]);
 }
 
+/// A key that no other job has stops the only one that has it.
+pub async fn a_key_of_one_job_stops_it(harness: &dyn Harness) {
+    if harness.lacks_limits() {
+        return;
+    }
+    let scene = Scene::open(harness).await;
+    scene.limit(key("open"), at_once(5)).await;
+    scene.limit(key("shut"), at_once(0)).await;
+    scene.add(vec![keyed(1, &["open", "shut"]), keyed(2, &["shut", "open"])]).await;
+    assert_eq!(scene.waiting().await, (0, 2));
+    let mut worker = Hand::new(1);
+    assert_eq!(scene.given(&mut worker, 9).await, NOTHING);
+    scene.limit(key("shut"), at_once(1)).await;
+    assert_eq!(scene.given(&mut worker, 9).await, [1]);
+}
+
 /// The line is served by rank: urgent jobs first, then by age.
 pub async fn lines_are_served_in_order(harness: &dyn Harness) {
     if harness.lacks_limits() {
