@@ -9,14 +9,14 @@ use taskwright_store::{Error, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::timeout_at;
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode as Negotiation;
 
 use super::backoff::Backoff;
 use super::connection::{Life, Link, Opened};
 use super::fault::{AGAIN, explain, why};
-use super::pool::Shared;
+use super::pool::{Pool, Shared};
 use super::target::{SslMode, Target};
 use super::url::Place;
 
@@ -45,6 +45,8 @@ pub(super) struct Ears {
 pub(super) struct Opener {
     backoff: Backoff,
     not_before: Instant,
+    /// When the last round ended.
+    tried: Instant,
     /// The host to begin with: the last good one, or the first.
     host: usize,
 }
@@ -52,41 +54,34 @@ pub(super) struct Opener {
 impl Opener {
     pub(super) fn new() -> Self {
         let backoff = Backoff::new(BACKOFF_BASE, BACKOFF_MAX);
-        Opener { backoff, not_before: Instant::now(), host: 0 }
+        let now = Instant::now();
+        Opener { backoff, not_before: now, tried: now, host: 0 }
     }
 
-    /// Connects, with as many rounds over the hosts as the deadline has room for.
-    pub(super) async fn open(
+    /// When the next round may begin for a call that waits no longer than `patience` for it: counted
+    /// from the last round of anybody, or from when the call began.
+    fn next(&self, began: Instant, patience: Duration) -> Instant {
+        self.not_before.min(self.tried.max(began) + patience)
+    }
+
+    /// One round over the hosts.
+    async fn attempt(
         &mut self,
         shared: &Shared,
         deadline: Instant,
         ears: &Ears,
     ) -> Result<Link, Error> {
-        let mut last = None;
-        let patience = deadline.saturating_duration_since(Instant::now()) / PATIENCE;
-        loop {
-            let next = self.not_before.min(Instant::now() + patience);
-            if next >= deadline {
-                let waited = || shared.unreachable("it is not yet time for another attempt");
-                return Err(last.unwrap_or_else(waited));
-            }
-            sleep_until(next.into()).await;
-            match self.round(shared, deadline, ears).await {
-                Ok(link) => {
-                    self.backoff.reset();
-                    return Ok(link);
-                }
-                Err(error) => {
-                    self.host = 0;
-                    self.not_before = Instant::now() + self.backoff.fail();
-                    shared.failed(&error.message);
-                    if error.kind == ErrorKind::Unusable {
-                        return Err(error);
-                    }
-                    last = Some(error);
-                }
+        let outcome = self.round(shared, deadline, ears).await;
+        self.tried = Instant::now();
+        match &outcome {
+            Ok(_) => self.backoff.reset(),
+            Err(error) => {
+                self.host = 0;
+                self.not_before = self.tried + self.backoff.fail();
+                shared.failed(&error.message);
             }
         }
+        outcome
     }
 
     /// Tries each host once.
@@ -109,6 +104,48 @@ impl Opener {
             }
         }
         Err(combined(errors).unwrap_or_else(|| shared.unreachable("it names no host")))
+    }
+}
+
+impl Shared {
+    /// Opens a connection, with as many rounds over the hosts as the deadline has room for, or takes an
+    /// idle one of `pool` that comes free meanwhile.
+    ///
+    /// One round is made at a time, whoever asks; who waits for the next one is in nobody's way.
+    pub(super) async fn open_within(
+        &self,
+        deadline: Instant,
+        ears: &Ears,
+        pool: Option<&Pool>,
+    ) -> Result<Link, Error> {
+        let began = Instant::now();
+        let patience = deadline.saturating_duration_since(began) / PATIENCE;
+        let mut last = None;
+        loop {
+            let mut health = self.health.subscribe();
+            let next = {
+                let mut opener = self.opener.lock().await;
+                if let Some(pool) = pool
+                    && let Some(link) = pool.checked_idle(deadline).await
+                {
+                    return Ok(link);
+                }
+                if opener.next(began, patience) <= Instant::now() {
+                    match opener.attempt(self, deadline, ears).await {
+                        Ok(link) => return Ok(link),
+                        Err(error) if error.kind == ErrorKind::Unusable => return Err(error),
+                        Err(error) => last = Some(error),
+                    }
+                }
+                opener.next(began, patience)
+            };
+            if next >= deadline {
+                let waited = || self.unreachable("it is not yet time for another attempt");
+                return Err(last.unwrap_or_else(waited));
+            }
+            // Somebody may have a connection sooner.
+            let _ = timeout_at(next.into(), health.changed()).await;
+        }
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) struct Shared {
     /// The one used last is at the end.
     idle: Mutex<Vec<Link>>,
     /// Whoever has it may connect, so there is one attempt at a time.
-    opener: tokio::sync::Mutex<Opener>,
+    pub(super) opener: tokio::sync::Mutex<Opener>,
     /// How often connections were found broken; older ones are not used again.
     generation: AtomicU64,
     /// When a call last got no answer.
@@ -55,7 +55,7 @@ pub(super) struct Shared {
     live: AtomicUsize,
     reviving: AtomicBool,
     closed: AtomicBool,
-    health: watch::Sender<Health>,
+    pub(super) health: watch::Sender<Health>,
 }
 
 impl Pool {
@@ -133,14 +133,7 @@ impl Pool {
 
     async fn open(&self, deadline: Instant) -> Result<Link, Error> {
         let ears = Ears { pool: Some(Arc::downgrade(&self.shared)), notes: None };
-        let attempt = async {
-            let mut opener = self.shared.opener.lock().await;
-            // While we stood in line, somebody may have given one back.
-            match self.checked_idle(deadline).await {
-                Some(link) => Ok(link),
-                None => opener.open(&self.shared, deadline, &ears).await,
-            }
-        };
+        let attempt = self.shared.open_within(deadline, &ears, Some(self));
         let waited = || Err(self.shared.unreachable("it took too long"));
         let opened = until(deadline, attempt).await.unwrap_or_else(waited);
         // A server that takes longer to let us in than any call may take must not keep us out.
@@ -151,7 +144,7 @@ impl Pool {
     }
 
     /// An idle connection that leads somewhere.
-    async fn checked_idle(&self, deadline: Instant) -> Option<Link> {
+    pub(super) async fn checked_idle(&self, deadline: Instant) -> Option<Link> {
         loop {
             let link = self.shared.pop_idle()?;
             let limit = deadline.saturating_duration_since(Instant::now()).min(CHECK);
@@ -198,7 +191,7 @@ impl Shared {
 
     /// Opens a connection that is none of the pool's.
     pub(super) async fn open(&self, deadline: Instant, ears: &Ears) -> Result<Link, Error> {
-        let attempt = async { self.opener.lock().await.open(self, deadline, ears).await };
+        let attempt = self.open_within(deadline, ears, None);
         let waited = || Err(self.unreachable("others are trying already"));
         until(deadline, attempt).await.unwrap_or_else(waited)
     }
