@@ -110,6 +110,12 @@ pub const CATCH_UP_MAX: usize = 1_000;
 pub const TICKS_MAX: usize = 1_000;
 /// Up to so many skipped instants of a schedule are counted exactly.
 pub const SKIPS_COUNTED_MAX: usize = 1_000;
+/// Largest body of a document (a schedule or a calendar as a store keeps it), in bytes.
+pub const DOCUMENT_BYTES_MAX: usize = 512 * 1024;
+/// Most documents of one kind in a namespace.
+pub const DOCUMENTS_MAX: usize = 10_000;
+/// Most documents on one page.
+pub const DOCUMENTS_PAGE_MAX: usize = 100;
 /// How long the id of an ended job is remembered at least.
 pub const ID_WINDOW: Duration = Duration::from_secs(15 * 60);
 

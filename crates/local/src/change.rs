@@ -11,6 +11,7 @@ use taskwright_core::{
     AttemptRecord, Extras, JobError, JobId, Json, Life, Name, Policy, Subject, Timestamp, Unique,
     Until, WorkerId,
 };
+use taskwright_store::{Document, DocumentId};
 
 /// The number of a group in the journal, from 1, without gaps over the whole life of a store.
 pub type Position = u64;
@@ -43,6 +44,8 @@ pub enum Change {
     Policy(Box<PolicyFact>),
     /// A start took a token of a rate.
     Arrival(Arrival),
+    /// A document is now so.
+    Document(Box<DocumentFact>),
     /// A worker was seen for the first time.
     Worker(WorkerFact),
     /// An operator did something.
@@ -250,6 +253,15 @@ pub struct Arrival {
     pub number: u64,
     /// The theoretical arrival time of the next start.
     pub at: Timestamp,
+}
+
+/// How a document is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentFact {
+    /// Which one.
+    pub id: DocumentId,
+    /// `None`: there is none any more.
+    pub document: Option<Document>,
 }
 
 /// A worker and its number.

@@ -267,6 +267,10 @@ impl Core {
             Request::Counts(namespace, reply) => answer(reply, Ok(ledger.counts(&namespace))),
             Request::Workers(namespace, reply) => answer(reply, Ok(ledger.workers(&namespace))),
             Request::Policies(namespace, reply) => answer(reply, Ok(ledger.policies(&namespace))),
+            Request::Tick(ticks, reply) => answer(reply, ledger.tick(ticks, archive)),
+            Request::Documents(wanted, limit, reply) => {
+                answer(reply, Ok(ledger.documents(&wanted, limit)))
+            }
             Request::Import(records, reply) => answer(reply, ledger.import(records, archive)),
             Request::Settings(reply) => {
                 let settings = ledger.settings();

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use taskwright_core::{Job, JobId, Name, Policy, Subject, Timestamp};
+use taskwright_core::{Job, JobId, Json, Name, NewJob, Policy, Subject, Timestamp};
 use taskwright_store::{
-    Claim, ClaimedJob, Command, Controlled, Heartbeat, HeartbeatReply, Imported, Insert, Inserted,
-    QueueCounts, Record, Report, Reported, Result, Settings, Swept, WorkerView,
+    Claim, ClaimedJob, Command, Controlled, Document, Heartbeat, HeartbeatReply, Imported, Insert,
+    Inserted, QueueCounts, Record, Report, Reported, Result, Settings, Swept, Tick, Ticked, Wanted,
+    WorkerView,
 };
 use tokio::sync::oneshot;
 
@@ -40,6 +41,10 @@ pub enum Request {
     Workers(Name, Reply<Vec<WorkerView>>),
     /// See `Store::policies`.
     Policies(Name, Reply<Vec<(Subject, Policy)>>),
+    /// See `Store::tick`.
+    Tick(Vec<Tick>, Reply<Vec<Ticked>>),
+    /// See `Store::documents`.
+    Documents(Wanted, usize, Reply<Vec<Document>>),
     /// See `Store::import`.
     Import(Vec<Record>, Reply<Vec<Imported>>),
     /// The settings, and the position at which the table shows all jobs.
@@ -72,15 +77,14 @@ impl Request {
 
     /// Whether it brings new work, which can be refused when there is no room.
     pub fn is_new_work(&self) -> bool {
-        matches!(self, Request::Insert(..) | Request::Import(..))
+        matches!(self, Request::Insert(..) | Request::Import(..) | Request::Tick(..))
     }
 
     /// About how many bytes it adds to the journal, rather too many.
     pub fn journal_bytes(&self) -> u64 {
         let bytes = match self {
-            Request::Insert(insert, _) => {
-                insert.jobs.iter().map(|job| 320 + job.args.len() + job.extras.bytes()).sum()
-            }
+            Request::Insert(insert, _) => insert.jobs.iter().map(bytes_of).sum(),
+            Request::Tick(ticks, _) => ticks.iter().map(bytes_of_tick).sum(),
             Request::Import(records, _) => records.iter().map(Record::bytes).sum(),
             Request::Claim(claim, ..) => 256 + 96 * claim.max,
             Request::Report(reports, _) => {
@@ -114,10 +118,23 @@ impl Request {
             Request::Counts(_, reply) => answer(reply, error),
             Request::Workers(_, reply) => answer(reply, error),
             Request::Policies(_, reply) => answer(reply, error),
+            Request::Tick(_, reply) => answer(reply, error),
+            Request::Documents(.., reply) => answer(reply, error),
             Request::Import(_, reply) => answer(reply, error),
             Request::Settings(reply) => answer(reply, error),
             Request::Settle(reply) => answer(reply, error),
             Request::Pruned(_, reply) => answer(reply, error),
         }
     }
+}
+
+fn bytes_of(job: &NewJob) -> usize {
+    320 + job.args.len() + job.extras.bytes()
+}
+
+/// About how many bytes a tick adds to the journal, rather too many.
+pub fn bytes_of_tick(tick: &Tick) -> usize {
+    let body = tick.body.as_ref().map_or(0, Json::len);
+    let asked = tick.asked.as_ref().map_or(0, |asked| asked.actor.len() + asked.action.len());
+    512 + body + asked + tick.jobs.iter().map(bytes_of).sum::<usize>()
 }

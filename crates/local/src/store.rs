@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use taskwright_core::limits::{BATCH_MAX, WAIT_MAX};
 use taskwright_core::{Job, JobId, Name, Policy, Subject};
 use taskwright_store::{
-    Claim, ClaimedJob, Clock, Command, Controlled, Description, Durability as Class, Error,
-    ErrorKind, Events, Exported, Filter, Heartbeat, HeartbeatReply, Imported, Insert, Inserted,
-    Nudges, Page, Publisher, QueueCounts, Record, Report, Reported, Result, Retention, Store,
-    Swept, WorkerView, moving,
+    Claim, ClaimedJob, Clock, Command, Controlled, Description, Document, Durability as Class,
+    Error, ErrorKind, Events, Exported, Filter, Heartbeat, HeartbeatReply, Imported, Insert,
+    Inserted, Nudges, Page, Publisher, QueueCounts, Record, Report, Reported, Result, Retention,
+    Store, Swept, Tick, Ticked, Wanted, WorkerView, moving,
 };
 use tokio::sync::oneshot;
 
@@ -20,12 +20,14 @@ use crate::directory::Directory;
 use crate::ledger::Found;
 use crate::open::{self, Parts};
 use crate::options::{Durability, FileOptions, MemoryOptions};
-use crate::request::{Reply, Request, Settled};
+use crate::request::{Reply, Request, Settled, bytes_of_tick};
 use crate::table::{CHANGES_MAX, TableHandle, TableThread};
 use crate::writer::Inbox;
 
 /// How long a caller is held up for the table to catch up, before it is asked to come again.
 const ROOM_WITHIN: Duration = Duration::from_secs(10);
+/// About how many bytes of ticks go into the journal at once.
+const TICK_BYTES: usize = 1024 * 1024;
 /// Between looks whether the table has caught up.
 const ROOM_LOOK: Duration = Duration::from_millis(2);
 
@@ -213,6 +215,26 @@ fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the store is closed; open it again")
 }
 
+/// Ticks in parts that go into the journal one by one: each stands for itself.
+fn parts(ticks: Vec<Tick>) -> Vec<Vec<Tick>> {
+    let mut parts: Vec<Vec<Tick>> = Vec::new();
+    let mut room = 0;
+    for tick in ticks {
+        let bytes = bytes_of_tick(&tick);
+        match parts.last_mut() {
+            Some(part) if bytes <= room => {
+                part.push(tick);
+                room -= bytes;
+            }
+            _ => {
+                parts.push(vec![tick]);
+                room = TICK_BYTES.saturating_sub(bytes);
+            }
+        }
+    }
+    parts
+}
+
 #[async_trait]
 impl Store for LocalStore {
     async fn insert(&self, insert: Insert) -> Result<Vec<Inserted>> {
@@ -253,6 +275,19 @@ impl Store for LocalStore {
     async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>> {
         let actor = actor.to_owned();
         self.ask(|reply| Request::Control(actor, commands, reply)).await
+    }
+
+    async fn tick(&self, ticks: Vec<Tick>) -> Result<Vec<Ticked>> {
+        self.wait_for_room(CHANGES_MAX).await?;
+        let mut ticked = Vec::with_capacity(ticks.len());
+        for part in parts(ticks) {
+            ticked.extend(self.ask(|reply| Request::Tick(part, reply)).await?);
+        }
+        Ok(ticked)
+    }
+
+    async fn documents(&self, wanted: Wanted, limit: usize) -> Result<Vec<Document>> {
+        self.ask(|reply| Request::Documents(wanted, limit, reply)).await
     }
 
     async fn get(&self, namespace: &Name, ids: &[JobId]) -> Result<Vec<Option<Job>>> {

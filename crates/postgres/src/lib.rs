@@ -36,6 +36,7 @@ mod row;
 mod store;
 mod sweep;
 mod tally;
+mod ticks;
 pub mod transaction;
 mod unique;
 

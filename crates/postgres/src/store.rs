@@ -158,6 +158,16 @@ impl Store for PostgresStore {
         Box::pin(self.control_all(actor, commands)).await
     }
 
+    async fn tick(&self, ticks: Vec<Tick>) -> Result<Vec<Ticked>> {
+        self.check_open()?;
+        Box::pin(self.tick_all(ticks)).await
+    }
+
+    async fn documents(&self, wanted: Wanted, limit: usize) -> Result<Vec<Document>> {
+        self.check_open()?;
+        self.find_documents(wanted, limit).await
+    }
+
     async fn get(&self, namespace: &Name, ids: &[JobId]) -> Result<Vec<Option<Job>>> {
         self.check_open()?;
         Box::pin(self.get_jobs(namespace, ids)).await

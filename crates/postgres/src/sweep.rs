@@ -67,6 +67,7 @@ struct Begun {
     next_due: Option<i64>,
     tally: bool,
     forgotten: bool,
+    wake_at: Option<i64>,
 }
 
 impl PostgresStore {
@@ -76,7 +77,8 @@ impl PostgresStore {
         }
         let begun = self.begin_sweep().await?;
         let now = Timestamp::from_micros(begun.now);
-        let mut swept = Swept { now, ..Swept::default() };
+        let wake_at = begun.wake_at.map(Timestamp::from_micros);
+        let mut swept = Swept { now, wake_at, ..Swept::default() };
         let mut left = limit;
         if begun.lapsed {
             swept.lapsed = self
@@ -179,6 +181,7 @@ impl PostgresStore {
             next_due: get(row, "next_due")?,
             tally: get(row, "tally")?,
             forgotten: get(row, "forgotten")?,
+            wake_at: get(row, "wake_at")?,
         })
     }
 

@@ -7,7 +7,7 @@ use taskwright_core::limits::{ID_WINDOW, LANES_MAX};
 use taskwright_core::{
     Job, JobId, Life, NewJob, OnConflict, Place, Replace, State, StateName, Timestamp,
 };
-use taskwright_store::{Inserted, Refusal, Result};
+use taskwright_store::{Inserted, Refusal, Result, Ticked};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -18,9 +18,10 @@ use crate::fresh::{Fresh, INSERT};
 use crate::insert::{FORGOTTEN, Item, Known, without_writing};
 use crate::keys::{KEYS_TRIED_MAX, LOST, key_text, keys_taken};
 use crate::lanes::{GIVEN_BACK, Lane};
-use crate::link::{Argument, Transaction, micros};
+use crate::link::{Argument, Transaction, micros, no_answer};
 use crate::row::{get, state_numbered};
 use crate::store::PostgresStore;
+use crate::ticks::{Change, uncounted};
 
 const HOLDERS: &str = "select seq from taskwright.job where seq = any($1) order by seq for update";
 
@@ -235,12 +236,35 @@ impl Plan {
 /// place in the call, and the jobs that were changed.
 type Written = (Vec<u64>, HashMap<usize, Inserted>, Vec<Held>);
 
+/// How an attempt to write came out.
+enum Attempted {
+    Written(Written),
+    /// Nothing was written, and the call has to begin again.
+    Again,
+    /// Nothing was written, as the change of the document does not count.
+    Uncounted(Ticked),
+}
+
 impl PostgresStore {
     pub(crate) async fn insert_unique(
         &self,
         jobs: &[NewJob],
         partial: bool,
     ) -> Result<Vec<Inserted>> {
+        match self.insert_planned(jobs, partial, None).await? {
+            Ticked::Done { inserted } => Ok(inserted),
+            _ => Err(no_answer("what became of an insert")),
+        }
+    }
+
+    /// Writes jobs, in the transaction of a change of a document where one is given; nothing is
+    /// written where that does not count.
+    pub(crate) async fn insert_planned(
+        &self,
+        jobs: &[NewJob],
+        partial: bool,
+        change: Option<&Change<'_>>,
+    ) -> Result<Ticked> {
         let mut namespaces = Vec::with_capacity(jobs.len());
         for job in jobs {
             namespaces.push(self.lanes.namespace(&self.link, &job.namespace).await?);
@@ -250,7 +274,7 @@ impl PostgresStore {
             let (now, looked) = self.look_up(&asked(jobs, &namespaces)).await?;
             let plan = Planner::new(jobs, &namespaces, now, &full).plan(&looked);
             if !partial && plan.is_refused() {
-                return Ok(plan.refused());
+                return Ok(Ticked::Done { inserted: plan.refused() });
             }
             let places: Vec<usize> = plan.fresh.keys().copied().collect();
             let mut items: Vec<Item> = plan
@@ -272,35 +296,37 @@ impl PostgresStore {
             if full.len() > full_before {
                 continue;
             }
-            let Some((seqs, replaced, held)) =
-                self.write_unique(jobs, &items, plan.replacing(&namespaces)).await?
-            else {
-                continue;
-            };
+            let replacing = plan.replacing(&namespaces);
+            let (seqs, replaced, held) =
+                match self.write_unique(jobs, &items, replacing, change).await? {
+                    Attempted::Written(written) => written,
+                    Attempted::Again => continue,
+                    Attempted::Uncounted(ticked) => return Ok(ticked),
+                };
             self.announce_jobs(items.iter().map(|item| &item.job));
             held.iter().for_each(|held| self.tell(held));
             let seqs = places.into_iter().zip(seqs).collect();
-            return Ok(plan.answers(jobs, &seqs, &replaced));
+            return Ok(Ticked::Done { inserted: plan.answers(jobs, &seqs, &replaced) });
         }
         Err(keys_taken())
     }
 
-    /// `None`: nothing was written, and the call has to begin again.
     async fn write_unique(
         &self,
         jobs: &[NewJob],
         items: &[Item],
         replacing: BTreeMap<i32, Vec<(usize, Holder, Replace)>>,
-    ) -> Result<Option<Written>> {
-        if items.is_empty() && replacing.is_empty() {
-            return Ok(Some((Vec::new(), HashMap::new(), Vec::new())));
+        change: Option<&Change<'_>>,
+    ) -> Result<Attempted> {
+        if items.is_empty() && replacing.is_empty() && change.is_none() {
+            return Ok(Attempted::Written((Vec::new(), HashMap::new(), Vec::new())));
         }
         let all: Vec<&Item> = items.iter().collect();
         let fresh = Fresh::of(&all, self.clock.shown(), false);
-        if replacing.is_empty() {
+        if replacing.is_empty() && change.is_none() {
             return match self.link.attempt(INSERT, &fresh.arguments()).await? {
-                Ok(rows) => Ok(Some((seqs_in(&rows)?, HashMap::new(), Vec::new()))),
-                Err(code) => self.prepare_again(&code, items).await.map(|()| None),
+                Ok(rows) => Ok(Attempted::Written((seqs_in(&rows)?, HashMap::new(), Vec::new()))),
+                Err(code) => self.prepare_again(&code, items).await,
             };
         }
         let lacking = Lacking::default();
@@ -308,6 +334,9 @@ impl PostgresStore {
         let work = |connection| {
             Box::pin(async move {
                 let tx = Transaction { connection, link: &self.link };
+                if let Some(change) = change {
+                    self.change_document(&tx, change, lacks).await?;
+                }
                 let mut seqs = Vec::new();
                 if !items.is_empty() {
                     let rows = tx.query(INSERT, &fresh_jobs.arguments()).await;
@@ -324,28 +353,31 @@ impl PostgresStore {
         let done = Box::pin(self.link.pool.transact(self.link.deadline(), work)).await;
         let (lanes, code) = (lacking.take(), lacking.take_code());
         match (done, code) {
-            (Ok(written), _) => Ok(Some(written)),
-            (Err(_), Some(code)) => self.prepare_again(&code, items).await.map(|()| None),
+            (Ok(written), _) => Ok(Attempted::Written(written)),
+            (Err(_), Some(code)) => self.prepare_again(&code, items).await,
             (Err(_), None) if !lanes.is_empty() => {
                 self.lanes.numbers(&self.link, &lanes, self.tally.from()).await?;
-                Ok(None)
+                Ok(Attempted::Again)
             }
             (Err(error), None) => Err(error),
         }
     }
 
-    /// Does what helps after a statement that raised this code.
-    async fn prepare_again(&self, code: &str, items: &[Item]) -> Result<()> {
+    /// Does what helps after a transaction that ended with this code.
+    async fn prepare_again(&self, code: &str, items: &[Item]) -> Result<Attempted> {
+        if let Some(ticked) = uncounted(code) {
+            return Ok(Attempted::Uncounted(ticked));
+        }
         if code == FORGOTTEN {
             let ids: Vec<Uuid> =
                 items.iter().map(|item| Uuid::from_u128(item.job.id.as_u128())).collect();
-            return self.forget_ids(&ids).await;
+            self.forget_ids(&ids).await?;
         }
         if code == GIVEN_BACK {
             let lanes: Vec<Lane> = items.iter().map(Item::wanted_lane).collect();
             self.lanes.forget(&lanes);
         }
-        Ok(())
+        Ok(Attempted::Again)
     }
 
     /// Gives waiting jobs of one namespace fields of new ones, and notes the answers.
@@ -403,7 +435,7 @@ impl PostgresStore {
         let now = rows.first().map(|row| get(row, "now")).transpose()?.unwrap_or(0);
         let looked = rows.iter().map(looked).collect::<Result<Vec<_>>>()?;
         if looked.len() != asked.len() {
-            return Err(crate::link::no_answer("what is known of some jobs"));
+            return Err(no_answer("what is known of some jobs"));
         }
         Ok((Timestamp::from_micros(now), looked))
     }

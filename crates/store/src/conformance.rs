@@ -5,6 +5,7 @@
 
 mod claim;
 mod control;
+mod documents;
 mod heartbeat;
 mod insert;
 mod lease;
@@ -32,6 +33,7 @@ use crate::retention::Retention;
 
 pub use claim::*;
 pub use control::*;
+pub use documents::*;
 pub use heartbeat::*;
 pub use insert::*;
 pub use lease::*;
@@ -238,6 +240,15 @@ macro_rules! conformance {
                 jobs_in_line_are_jobs_like_others
                 a1_a_lost_worker_gives_its_room_back
                 a4_a_claim_looks_no_further_than_it_may
+                // documents
+                s4_a_tick_counts_once
+                ticks_follow_one_another
+                jobs_come_with_their_tick
+                a_waiting_claim_is_fed_by_a_tick
+                documents_are_found
+                documents_survive_a_restart
+                s11_documents_are_limited
+                s4_ticks_at_the_same_time_agree
                 // moving
                 an_export_pages_through_everything
                 s11_pages_are_bounded_in_bytes

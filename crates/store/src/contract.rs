@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use taskwright_core::{JobId, Name, Policy, Subject, Timestamp};
 
+use crate::document::{Document, Tick, Ticked, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Events, Nudges};
 use crate::moving::{Exported, Imported, Record};
@@ -120,7 +121,7 @@ pub trait Store: Send + Sync + 'static {
     /// then waits comes due or the room of a key with a line, or of a queue or task that holds back
     /// ready jobs, grows by time alone, so that a sweep at that instant makes it ready on time. It lies after
     /// `now`, unless the sweep stopped at its limit. Jobs that begin to wait during or after the call
-    /// may be missing.
+    /// may be missing. `wake_at` is the earliest of all documents.
     ///
     /// **L6** Leases are served in the store's own time, of which one call adds the time since the
     /// last call or the opening, at most `SERVED_PER_SWEEP_MAX`. Opening a store grants every lease
@@ -142,6 +143,20 @@ pub trait Store: Send + Sync + 'static {
     /// - `Delete` removes ended jobs only.
     /// - `Pause` and `Resume` may be repeated, and name queues that have no jobs yet.
     async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>>;
+
+    /// Changes documents, in order, each with its jobs in one commit and each for itself.
+    ///
+    /// **S4** A tick counts only if the document has the `expected` revision, so of several nodes
+    /// that decide the same at once one is `Done`. One whose `revision` is the document's own answers
+    /// `Already`, and anything else `Conflict`: neither changes anything. The jobs are
+    /// written as by a partial `insert`, after the change of the document.
+    ///
+    /// There are at most `DOCUMENTS_MAX` documents of a kind in a namespace; another one is `Full`.
+    async fn tick(&self, ticks: Vec<Tick>) -> Result<Vec<Ticked>>;
+
+    /// Up to `limit` (at most `DOCUMENTS_PAGE_MAX`) of the wanted documents, in the order that
+    /// [`Wanted`] says.
+    async fn documents(&self, wanted: Wanted, limit: usize) -> Result<Vec<Document>>;
 
     /// Jobs by id, with args, result and attempts; `None` where there is none.
     async fn get(&self, namespace: &Name, ids: &[JobId]) -> Result<Vec<Option<Job>>>;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use taskwright_core::{JobId, Name, Policy, Subject, Timestamp};
 
 use crate::contract::Store;
+use crate::document::{Document, Tick, Ticked, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Events, Nudges};
 use crate::moving::{Exported, Imported, Record};
@@ -154,6 +155,14 @@ impl Store for FaultStore {
 
     async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>> {
         self.through("the command", self.inner.control(actor, commands)).await
+    }
+
+    async fn tick(&self, ticks: Vec<Tick>) -> Result<Vec<Ticked>> {
+        self.through("the tick", self.inner.tick(ticks)).await
+    }
+
+    async fn documents(&self, wanted: Wanted, limit: usize) -> Result<Vec<Document>> {
+        self.through("the documents", self.inner.documents(wanted, limit)).await
     }
 
     async fn get(&self, namespace: &Name, ids: &[JobId]) -> Result<Vec<Option<Job>>> {

@@ -7,6 +7,7 @@ pub mod clock;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod contract;
+pub mod document;
 pub mod error;
 pub mod events;
 #[cfg(feature = "testing")]
@@ -19,6 +20,7 @@ pub mod view;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use contract::Store;
+pub use document::{Asked, Document, DocumentId, DocumentKind, Tick, Ticked, Wanted};
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, Events, Heard, Nudge, Nudges, Publisher};
 #[cfg(feature = "testing")]

@@ -5,6 +5,7 @@
 //! Tests compare real stores with it.
 
 mod change;
+mod documents;
 mod limits;
 mod look;
 mod moving;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::contract::Store;
+use crate::document::{Document, Tick, Ticked, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Events, Nudges, Publisher};
 use crate::moving::{Exported, Imported, Record, check_batch};
@@ -126,6 +128,14 @@ impl Store for NaiveStore {
         self.call(|state| {
             commands.into_iter().map(|command| state.control(actor, command)).collect()
         })
+    }
+
+    async fn tick(&self, ticks: Vec<Tick>) -> Result<Vec<Ticked>> {
+        self.call(|state| ticks.into_iter().map(|tick| state.tick(tick)).collect())
+    }
+
+    async fn documents(&self, wanted: Wanted, limit: usize) -> Result<Vec<Document>> {
+        self.call(|state| state.documents(&wanted, limit))
     }
 
     async fn get(&self, namespace: &Name, ids: &[JobId]) -> Result<Vec<Option<Job>>> {

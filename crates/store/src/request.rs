@@ -272,6 +272,8 @@ pub struct Swept {
     pub now: Timestamp,
     /// The earliest instant at which a job that waits comes due; `None`: none waits for an instant.
     pub next_due: Option<Timestamp>,
+    /// The earliest `wake_at` of a document, which may have come.
+    pub wake_at: Option<Timestamp>,
 }
 
 /// What an operator can ask.

@@ -40,6 +40,8 @@ enum Bug {
     RedriveStingy,
     /// Leases are not granted afresh at an opening: time goes on while the store is down.
     OpeningSkipped,
+    /// A tick counts whatever revision the document has.
+    TickBlind,
 }
 
 struct BuggyStore {
@@ -120,6 +122,23 @@ impl Store for BuggyStore {
             return Ok(Swept { more: false, ..swept });
         }
         self.inner.sweep(limit).await
+    }
+
+    async fn tick(&self, ticks: Vec<Tick>) -> Result<Vec<Ticked>> {
+        if self.bug != Bug::TickBlind {
+            return self.inner.tick(ticks).await;
+        }
+        let mut ticked = Vec::new();
+        for tick in ticks {
+            let found = self.inner.documents(Wanted::One(tick.id.clone()), 1).await?;
+            let expected = found.first().map(|document| document.revision);
+            ticked.extend(self.inner.tick(vec![Tick { expected, ..tick }]).await?);
+        }
+        Ok(ticked)
+    }
+
+    async fn documents(&self, wanted: Wanted, limit: usize) -> Result<Vec<Document>> {
+        self.inner.documents(wanted, limit).await
     }
 
     async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>> {

@@ -6,7 +6,7 @@ use taskwright_core::{JobId, Json, WorkerId};
 
 use super::vital::{self, Draft, MAX_ATTEMPTS_USUAL, at_base, from_base};
 use super::wire::{Reader, Tag, Writer};
-use super::{Base, CodecError, extras, limits, more};
+use super::{Base, CodecError, documents, extras, limits, more};
 use crate::change::{
     Audit, Change, Fixed, Lane, QueueSettings, Rewrite, Update, Vital, WorkerFact,
 };
@@ -21,6 +21,7 @@ const AUDIT: Tag = Tag::record(7);
 const REWRITE: Tag = Tag::record(8);
 const POLICY: Tag = Tag::record(9);
 const ARRIVAL: Tag = Tag::record(10);
+const DOCUMENT: Tag = Tag::record(11);
 
 /// Appends one change.
 #[inline]
@@ -40,6 +41,10 @@ pub fn put(writer: &mut Writer<'_>, change: &Change, base: Base) {
             writer.flag(ARRIVAL);
             limits::put_arrival(writer, *arrival, base);
         }
+        Change::Document(fact) => {
+            writer.flag(DOCUMENT);
+            documents::put(writer, fact, base);
+        }
         Change::Audit(audit) => put_audit(writer, audit, base),
         Change::Rewrite(rewrite) => put_rewrite(writer, rewrite, base),
     }
@@ -57,6 +62,7 @@ pub fn take(reader: &mut Reader<'_>, base: Base) -> Result<Change, CodecError> {
         Some(WORKER) => take_worker(reader, base).map(Change::Worker),
         Some(POLICY) => limits::take_policy(reader).map(|policy| Change::Policy(Box::new(policy))),
         Some(ARRIVAL) => limits::take_arrival(reader, base).map(Change::Arrival),
+        Some(DOCUMENT) => documents::take(reader, base).map(Box::new).map(Change::Document),
         Some(AUDIT) => take_audit(reader, base).map(Change::Audit),
         Some(REWRITE) => take_rewrite(reader, base).map(Box::new).map(Change::Rewrite),
         Some(_) => Err(reader.unknown()),

@@ -9,6 +9,7 @@
 //! never given a second meaning.
 
 mod change;
+mod documents;
 mod extras;
 mod limits;
 mod more;

@@ -9,6 +9,7 @@ mod allowance;
 mod claim;
 mod control;
 mod counters;
+mod documents;
 mod entry;
 mod heartbeat;
 mod ids;
@@ -36,6 +37,7 @@ use taskwright_core::limits::PROMOTIONS_MAX;
 use taskwright_core::{JobId, Json, Name, StateName, Timestamp, Token, WorkerId};
 use taskwright_store::{Event, Nudge, Result};
 
+use self::documents::Documents;
 use self::entry::Entry;
 use self::ids::Ids;
 use self::keys::Keys;
@@ -112,6 +114,7 @@ pub struct Ledger {
     lanes: Lanes,
     workers: Workers,
     limits: Limits,
+    documents: Documents,
     /// Jobs on the timer, by when they are due.
     timer: BTreeSet<(Timestamp, Seq)>,
     /// Jobs that end as expired unless they start, by when.
@@ -183,6 +186,7 @@ impl Ledger {
             lanes: Lanes::default(),
             workers: Workers::default(),
             limits: Limits::default(),
+            documents: Documents::default(),
             timer: BTreeSet::new(),
             expiry: BTreeSet::new(),
             deadlines: BTreeSet::new(),

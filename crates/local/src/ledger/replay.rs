@@ -12,8 +12,8 @@ use super::entry::Entry;
 use super::workers::Worker;
 use super::{Archive, Archived, Ledger};
 use crate::change::{
-    Arrival, Change, Fixed, Lane, LaneNumber, More, PolicyFact, Position, QueueSettings, Rewrite,
-    Seq, TimedHold, Update, Vital, WorkerFact, WorkerNumber,
+    Arrival, Change, DocumentFact, Fixed, Lane, LaneNumber, More, PolicyFact, Position,
+    QueueSettings, Rewrite, Seq, TimedHold, Update, Vital, WorkerFact, WorkerNumber,
 };
 
 /// What the table hands over before its live jobs.
@@ -25,6 +25,8 @@ pub struct Loaded {
     pub queues: Vec<QueueSettings>,
     /// The policies.
     pub policies: Vec<PolicyFact>,
+    /// The documents.
+    pub documents: Vec<DocumentFact>,
     /// When the next start is due by a rate.
     pub arrivals: Vec<Arrival>,
     /// Workers that hold jobs or were seen lately, each with the number of its last claim.
@@ -62,6 +64,7 @@ impl Ledger {
             self.replay_queue(queue)?;
         }
         loaded.policies.iter().for_each(|policy| self.limits.restore(policy));
+        loaded.documents.into_iter().for_each(|fact| self.documents.set(fact));
         loaded.arrivals.iter().for_each(|&arrival| self.limits.restore_arrival(arrival));
         for (worker, last_claim) in &loaded.workers {
             self.replay_worker(worker)?;
@@ -144,6 +147,7 @@ impl Ledger {
                 Change::Queue(queue) => self.replay_queue(queue)?,
                 Change::Worker(worker) => self.replay_worker(worker)?,
                 Change::Policy(policy) => self.limits.restore(policy),
+                Change::Document(fact) => self.documents.set((**fact).clone()),
                 Change::Arrival(arrival) => self.limits.restore_arrival(*arrival),
                 Change::Audit(_) => {}
             }

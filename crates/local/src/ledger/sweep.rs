@@ -27,6 +27,7 @@ impl Ledger {
             more: (room == 0 && self.has_due()) || self.has_touched(),
             now: self.now,
             next_due: self.next_due(),
+            wake_at: self.documents.wake_at(),
             ..Swept::default()
         };
         self.keys.end_elapsed(self.now, limit);

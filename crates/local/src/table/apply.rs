@@ -8,10 +8,10 @@ use taskwright_store::Result;
 use super::failure::{corrupt, failed};
 use super::fold::{Fold, Hold, Inserted, Patch};
 use super::held::Held;
-use super::limits;
 use super::prune::{Doomed, Ended, remember};
 use super::schema::{LONG_BYTES, Long, WEIGHT, number_of, state_of};
 use super::{Head, Table, Tally, holds, rewrite};
+use super::{documents, limits};
 use crate::change::{Fixed, More, Rewrite, Seq, Vital};
 use crate::codec;
 
@@ -58,6 +58,7 @@ fn write(
 ) -> Result<()> {
     write_facts(transaction, fold).map_err(failed(APPLY))?;
     limits::write(transaction, fold).map_err(failed(APPLY))?;
+    documents::write(transaction, fold).map_err(failed(APPLY))?;
     let mut jobs = Jobs::new(transaction, scratch, fold.now).map_err(failed(APPLY))?;
     for (job, fixed) in fold.written(held_from) {
         jobs.insert(job, fixed, head)?;

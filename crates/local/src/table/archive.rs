@@ -141,9 +141,19 @@ impl Feed for TableHandle {
 
 impl From<Loaded> for ledger::Loaded {
     fn from(loaded: Loaded) -> Self {
-        let Loaded { lanes, queues, policies, arrivals, workers, next_worker, ended, holds } =
-            loaded;
-        ledger::Loaded { lanes, queues, policies, arrivals, workers, next_worker, ended, holds }
+        let Loaded { lanes, queues, policies, documents, arrivals, .. } = loaded;
+        let Loaded { workers, next_worker, ended, holds, .. } = loaded;
+        ledger::Loaded {
+            lanes,
+            queues,
+            policies,
+            documents,
+            arrivals,
+            workers,
+            next_worker,
+            ended,
+            holds,
+        }
     }
 }
 

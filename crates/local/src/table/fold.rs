@@ -3,15 +3,16 @@
 //! A fold can hold young jobs back that have not ended: one that ends soon is then written once, as
 //! it ended, rather than as it waited, ran and ended.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use taskwright_core::{AttemptRecord, Json, State, Timestamp, limits};
+use taskwright_store::{Document, DocumentId};
 
 use crate::change::{
-    Arrival, Audit, Change, Fixed, Lane, More, PolicyFact, Position, QueueSettings, Rewrite, Seq,
-    Update, Vital, WorkerFact, WorkerNumber,
+    Arrival, Audit, Change, DocumentFact, Fixed, Lane, More, PolicyFact, Position, QueueSettings,
+    Rewrite, Seq, Update, Vital, WorkerFact, WorkerNumber,
 };
 
 /// Room for so many inserted jobs is kept when there are none.
@@ -36,6 +37,7 @@ pub struct Fold {
     pub(super) lanes: Vec<Lane>,
     pub(super) queues: Vec<QueueSettings>,
     pub(super) policies: Vec<PolicyFact>,
+    pub(super) documents: BTreeMap<DocumentId, Option<Document>>,
     pub(super) arrivals: FxHashMap<u64, Timestamp>,
     pub(super) workers: Vec<WorkerFact>,
     pub(super) audit: Vec<Audit>,
@@ -250,6 +252,7 @@ impl Fold {
         self.lanes.clear();
         self.queues.clear();
         self.policies.clear();
+        self.documents.clear();
         self.arrivals.clear();
         self.workers.clear();
         self.audit.clear();
@@ -271,12 +274,18 @@ impl Fold {
             Change::Lane(lane) => self.lanes.push(lane),
             Change::Queue(settings) => self.queues.push(settings),
             Change::Policy(policy) => self.policies.push(*policy),
+            Change::Document(fact) => self.document(*fact),
             Change::Arrival(Arrival { number, at }) => {
                 self.arrivals.insert(number, at);
             }
             Change::Worker(worker) => self.workers.push(worker),
             Change::Audit(audit) => self.audit.push(audit),
         }
+    }
+
+    fn document(&mut self, DocumentFact { id, document }: DocumentFact) {
+        self.bytes += document.as_ref().map_or(0, |document| document.body.len());
+        self.documents.insert(id, document);
     }
 
     fn insert(&mut self, fixed: Arc<Fixed>, vital: Vital) {

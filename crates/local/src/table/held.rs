@@ -65,6 +65,7 @@ impl Held {
             Change::Lane(_)
             | Change::Queue(_)
             | Change::Policy(_)
+            | Change::Document(_)
             | Change::Arrival(_)
             | Change::Worker(_)
             | Change::Audit(_) => false,

@@ -6,13 +6,13 @@ use taskwright_core::{JobId, Json, StateName, Timestamp, WorkerId};
 use taskwright_store::Result;
 
 use super::failure::failed;
-use super::limits;
 use super::row::{self, BEHIND, COLUMNS};
 use super::schema::{ARGS_LEN, number_of, numbers_of, state_of};
 use super::{Head, Table, Tally};
+use super::{documents, limits};
 use crate::change::{
-    Arrival, Fixed, Lane, LaneNumber, More, PolicyFact, QueueSettings, Seq, TimedHold, Vital,
-    WorkerFact, WorkerNumber,
+    Arrival, DocumentFact, Fixed, Lane, LaneNumber, More, PolicyFact, QueueSettings, Seq,
+    TimedHold, Vital, WorkerFact, WorkerNumber,
 };
 
 /// Workers that hold nothing are forgotten at start, but for so many that were first seen last.
@@ -31,6 +31,8 @@ pub struct Loaded {
     pub queues: Vec<QueueSettings>,
     /// The policies.
     pub policies: Vec<PolicyFact>,
+    /// The documents.
+    pub documents: Vec<DocumentFact>,
     /// When the next start is due by a rate.
     pub arrivals: Vec<Arrival>,
     /// Workers that hold jobs, and the newest others, by number, with the number of the last claim.
@@ -89,6 +91,7 @@ impl Table {
             lanes: self.lanes()?,
             queues: self.queues()?,
             policies: limits::policies(&self.connection)?,
+            documents: documents::documents(&self.connection)?,
             arrivals: limits::arrivals(&self.connection)?,
             workers: self.workers()?,
             next_worker: self.next_worker()?,

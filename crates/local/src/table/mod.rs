@@ -9,6 +9,7 @@ mod apply;
 mod archive;
 mod check;
 mod desk;
+mod documents;
 mod export;
 mod failure;
 mod fold;

@@ -8,13 +8,13 @@ use taskwright_core::StateName;
 use taskwright_store::{Error, ErrorKind, Result};
 
 use super::failure::{corrupt, failed};
-use super::limits;
+use super::{documents, limits};
 use crate::change::Seq;
 
 /// `TWRT` in the header of the file: `file` and we know whose it is.
 pub(super) const APPLICATION_ID: i32 = 0x5457_5254;
 /// The format that this version writes, kept as `user_version`.
-pub(super) const FORMAT: i32 = 3;
+pub(super) const FORMAT: i32 = 4;
 /// Longer texts live apart from their row, in bytes.
 pub(super) const LONG_BYTES: usize = 4 * 1024;
 
@@ -296,6 +296,7 @@ fn create(transaction: Transaction<'_>, new_store: u128) -> rusqlite::Result<()>
     transaction.execute_batch(HELD)?;
     transaction.execute_batch(TIMED_HOLDS)?;
     transaction.execute_batch(limits::TABLES)?;
+    transaction.execute_batch(documents::TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
@@ -311,8 +312,11 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
     if format < 2 {
         transaction.execute_batch(HELD)?;
     }
-    transaction.execute_batch(TIMED_HOLDS)?;
-    transaction.execute_batch(limits::TABLES)?;
+    if format < 3 {
+        transaction.execute_batch(TIMED_HOLDS)?;
+        transaction.execute_batch(limits::TABLES)?;
+    }
+    transaction.execute_batch(documents::TABLES)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }

@@ -4,7 +4,8 @@
 create function taskwright.begin_sweep(
     p_now bigint, p_served_max bigint, p_pause bigint, p_window bigint, p_tally_from bigint)
 returns table (now bigint, served bigint, is_due boolean, lapsed boolean, overdue boolean,
-               expired boolean, intake boolean, next_due bigint, tally boolean, forgotten boolean)
+               expired boolean, intake boolean, next_due bigint, tally boolean, forgotten boolean,
+               wake_at bigint)
 language plpgsql set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 declare
@@ -30,7 +31,8 @@ begin
         exists (select from taskwright.intake),
         (select min(j.run_at) from taskwright.job j where j.state = 2),
         v_due and exists (select from taskwright.tally t where t.number >= p_tally_from),
-        v_due and exists (select from taskwright.ident k where k.finished_at <= v_now - p_window);
+        v_due and exists (select from taskwright.ident k where k.finished_at <= v_now - p_window),
+        (select min(d.wake_at) from taskwright.document d);
 end $$;
 
 -- Makes due jobs ready. They go to the lane of those that come back, since their rank may be old.

@@ -57,6 +57,7 @@ pub fn migrations() -> Vec<Migration> {
         Step::new("claim", include_str!("../../migrations/0001/claim.sql")),
         Step::new("report", include_str!("../../migrations/0001/report.sql")),
         Step::new("sweep", include_str!("../../migrations/0001/sweep.sql")),
+        Step::new("documents", include_str!("../../migrations/0001/documents.sql")),
         Step::new("transactional", include_str!("../../migrations/0001/transactional.sql")),
         Step::new("roles", include_str!("../../migrations/0001/roles.sql")),
     ];

@@ -11,6 +11,7 @@ mod answers;
 mod compare;
 mod make;
 mod ops;
+mod ticks;
 mod world;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -11,6 +11,7 @@ use taskwright_core::{
     Subject, Timestamp, Verdict, WorkerId, lifecycle,
 };
 
+use crate::document::Document;
 use crate::events::{Event, Nudge, Publisher};
 use crate::moving::keep_attempt;
 use crate::request::{Command, WorkerInfo};
@@ -39,6 +40,7 @@ pub struct State {
     pub lane_arrivals: BTreeMap<(Name, Subject), Timestamp>,
     /// Keys whose lines are to be served.
     pub touched: BTreeSet<u64>,
+    pub documents: Vec<Document>,
     /// Paused queues, by namespace and name.
     pub paused: Vec<(Name, Name)>,
     pub audit: Vec<Audited>,
@@ -111,6 +113,7 @@ impl State {
             arrivals: BTreeMap::new(),
             lane_arrivals: BTreeMap::new(),
             touched: BTreeSet::new(),
+            documents: Vec::new(),
             paused: Vec::new(),
             audit: Vec::new(),
             publisher: Some(Publisher::default()),

@@ -32,6 +32,7 @@ impl State {
         let now = self.now;
         self.departed.retain(|d| now < d.finished_at.plus(ID_WINDOW));
         swept.next_due = self.next_due();
+        swept.wake_at = self.documents.iter().filter_map(|document| document.wake_at).min();
         swept
     }
 

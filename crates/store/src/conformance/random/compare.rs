@@ -51,6 +51,7 @@ impl World<'_> {
             self.compare_workers(&namespace).await?;
             self.compare_policies(&namespace).await?;
         }
+        self.compare_documents().await?;
         self.compare_exports().await
     }
 

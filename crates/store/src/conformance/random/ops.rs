@@ -37,6 +37,10 @@ pub enum Op {
         command: CommandPick,
         fault: CallFault,
     },
+    Tick {
+        tick: TickPick,
+        fault: CallFault,
+    },
     Look {
         filter: FilterPick,
     },
@@ -149,6 +153,19 @@ pub struct PolicyPick {
 }
 
 #[derive(Clone, Debug)]
+pub struct TickPick {
+    pub elsewhere: bool,
+    pub name: usize,
+    pub is_calendar: bool,
+    /// Whether the newest revision is expected; else none, or an older one.
+    pub is_current: bool,
+    pub expects_none: bool,
+    pub removes: bool,
+    pub wakes_in: Option<i64>,
+    pub jobs: Vec<JobPick>,
+}
+
+#[derive(Clone, Debug)]
 pub struct FilterPick {
     pub elsewhere: bool,
     pub queue: Option<usize>,
@@ -164,6 +181,7 @@ pub const WORKERS: usize = 4;
 pub const RETRIES: usize = 4;
 pub const GROUPS: usize = 2;
 pub const KEYS: usize = 3;
+pub const DOCUMENTS: usize = 3;
 /// Things a policy can be set for.
 pub const SUBJECTS: usize = 8;
 
@@ -179,6 +197,7 @@ fn operation() -> impl Strategy<Value = Op> {
         4 => heartbeat(),
         3 => fault().prop_map(|fault| Op::Sweep { fault }),
         3 => (command(), fault()).prop_map(|(command, fault)| Op::Control { command, fault }),
+        2 => (tick(), fault()).prop_map(|(tick, fault)| Op::Tick { tick, fault }),
         2 => filter().prop_map(|filter| Op::Look { filter }),
         3 => skip().prop_map(Op::Skip),
         1 => (1_u64..7_200).prop_map(|seconds| Op::TurnBack(Duration::from_secs(seconds))),
@@ -209,13 +228,32 @@ fn rarely() -> impl Strategy<Value = bool> {
     prop::bool::weighted(0.1)
 }
 
-fn insert() -> impl Strategy<Value = Op> {
-    let pick = prop_oneof![
+fn job_pick() -> impl Strategy<Value = JobPick> {
+    prop_oneof![
         5 => shape().prop_map(JobPick::New),
         1 => (any::<Index>(), prop::bool::weighted(0.3))
             .prop_map(|(which, other_body)| JobPick::Known { which, other_body }),
-    ];
-    (prop::collection::vec(pick, 1..6), any::<bool>(), fault())
+    ]
+}
+
+fn tick() -> impl Strategy<Value = TickPick> {
+    let which = (rarely(), 0..DOCUMENTS, rarely());
+    let changes = (prop::bool::weighted(0.8), any::<bool>(), prop::bool::weighted(0.2));
+    let rest = (prop::option::of(-60_i64..200), prop::collection::vec(job_pick(), 0..3));
+    (which, changes, rest).prop_map(|(which, changes, (wakes_in, jobs))| TickPick {
+        elsewhere: which.0,
+        name: which.1,
+        is_calendar: which.2,
+        is_current: changes.0,
+        expects_none: changes.1,
+        removes: changes.2,
+        wakes_in,
+        jobs,
+    })
+}
+
+fn insert() -> impl Strategy<Value = Op> {
+    (prop::collection::vec(job_pick(), 1..6), any::<bool>(), fault())
         .prop_map(|(jobs, partial, fault)| Op::Insert { jobs, partial, fault })
 }
 

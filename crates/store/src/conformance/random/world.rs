@@ -40,6 +40,8 @@ pub struct World<'h> {
     pub(super) translation: Translation,
     /// Every job that was ever inserted, or meant to be.
     pub(super) jobs: Vec<NewJob>,
+    /// How many ticks there were: each has a revision of its own.
+    pub(super) ticks: u64,
     /// By namespace and worker.
     pub(super) hands: BTreeMap<(Name, usize), Hand>,
     pub(super) was_reopened: bool,
@@ -85,6 +87,7 @@ impl<'h> World<'h> {
             clock,
             translation: Translation::default(),
             jobs: Vec::new(),
+            ticks: 0,
             hands: BTreeMap::new(),
             was_reopened: false,
         }
@@ -110,6 +113,7 @@ impl<'h> World<'h> {
             Op::Heartbeat { worker, beat, fault } => self.heartbeat(*worker, beat, *fault).await,
             Op::Sweep { fault } => self.sweep(*fault).await,
             Op::Control { command, fault } => self.control(command, *fault).await,
+            Op::Tick { tick, fault } => self.tick(tick, *fault).await,
             Op::Look { filter } => self.look(filter).await,
             Op::Skip(time) => {
                 self.clock.advance(*time);
@@ -132,7 +136,7 @@ impl<'h> World<'h> {
 
     /// The store's answer, asked again where the first call or its reply is lost; and whether it
     /// may have done twice what was asked.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         fault: CallFault,
         call: impl AsyncFn(&FaultStore) -> Result<T, Error>,
@@ -157,6 +161,15 @@ impl<'h> World<'h> {
         let expected = self.model.insert(insert.clone()).await.map_err(|e| e.to_string())?;
         let (answers, repeated) = self.ask(fault, async |s| s.insert(insert.clone()).await).await;
         let answers = answers.map_err(|error| format!("insert: {error}"))?;
+        self.compare_inserted(expected, answers, repeated)
+    }
+
+    pub(super) fn compare_inserted(
+        &mut self,
+        expected: Vec<Inserted>,
+        answers: Vec<Inserted>,
+        repeated: bool,
+    ) -> Checked {
         same("number of answers to an insert", expected.len(), answers.len())?;
         for (expected, answer) in expected.into_iter().zip(answers) {
             let number = match answer {
@@ -176,7 +189,7 @@ impl<'h> World<'h> {
         Ok(())
     }
 
-    fn new_job(&mut self, pick: &JobPick) -> NewJob {
+    pub(super) fn new_job(&mut self, pick: &JobPick) -> NewJob {
         let shape = match pick {
             JobPick::Known { which, other_body } if !self.jobs.is_empty() => {
                 let known = which.get(&self.jobs).clone();
@@ -450,7 +463,7 @@ impl<'h> World<'h> {
     }
 }
 
-fn shifted(now: Timestamp, seconds: i64) -> Timestamp {
+pub(super) fn shifted(now: Timestamp, seconds: i64) -> Timestamp {
     let by = Duration::from_secs(seconds.unsigned_abs());
     if seconds < 0 { now.minus(by) } else { now.plus(by) }
 }
@@ -471,6 +484,7 @@ pub async fn swept(store: &impl Store) -> Result<Swept, Error> {
         total.promoted += swept.promoted;
         total.pruned += swept.pruned;
         (total.now, total.next_due) = (swept.now, swept.next_due);
+        total.wake_at = swept.wake_at;
         if !swept.more {
             return Ok(total);
         }
