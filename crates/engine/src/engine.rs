@@ -22,6 +22,7 @@ use crate::api::{Api, Enqueued, JobRequest, Start, Work, WorkReply};
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::IdSource;
 use crate::nudged::Nudged;
+use crate::schedules::{Backfilled, Clerk, ScheduleChange, ScheduleSpec, ScheduleView};
 use crate::sweeper::{self, Due, sweep};
 use crate::validate;
 use crate::waiters::Waiters;
@@ -38,6 +39,7 @@ pub struct Engine {
     nudged: Arc<Nudged>,
     /// When the thread should sweep next.
     due: Arc<Due>,
+    clerk: Arc<Clerk>,
     background: Background,
     started_at: Instant,
 }
@@ -70,13 +72,15 @@ impl Engine {
     fn with(store: Arc<dyn Store>, sweeping: Sweeping) -> Result<Arc<Engine>> {
         let ids = Arc::new(IdSource::default());
         let due = Arc::new(Due::default());
+        let clerk = Arc::new(Clerk::new(Arc::clone(&store), Arc::clone(&ids)));
         let (stop, stopped) = watch::channel(false);
         let background = {
             let (store, ids, due) = (Arc::clone(&store), Arc::clone(&ids), Arc::clone(&due));
+            let clerk = Arc::clone(&clerk);
             Background::start(stop, async move {
                 let mut until = stopped.clone();
                 if sweeping == Sweeping::Always {
-                    sweep(store, ids, due, stopped).await;
+                    sweep(store, ids, due, clerk, stopped).await;
                 }
                 // Those who wait are still to be woken. An error means that the engine is gone.
                 let _ = until.wait_for(|stop| *stop).await;
@@ -85,7 +89,7 @@ impl Engine {
         let nudged = Arc::new(Nudged::default());
         background.runtime.spawn(Arc::clone(&nudged).listen(store.nudges()));
         let (waiters, started_at) = (Arc::default(), Instant::now());
-        Ok(Arc::new(Engine { store, ids, waiters, nudged, due, background, started_at }))
+        Ok(Arc::new(Engine { store, ids, waiters, nudged, due, clerk, background, started_at }))
     }
 
     /// Does what is due now, all of it.
@@ -100,10 +104,15 @@ impl Engine {
             total.promoted += swept.promoted;
             total.pruned += swept.pruned;
             (total.now, total.next_due) = (swept.now, swept.next_due);
+            total.wake_at = swept.wake_at;
             if !swept.more {
-                return Ok(total);
+                break;
             }
         }
+        if total.wake_at.is_some_and(|at| at <= total.now) {
+            self.clerk.run(total.now).await?;
+        }
+        Ok(total)
     }
 
     /// The store below.
@@ -270,6 +279,85 @@ impl Api for Engine {
         Ok(self.store.policies(namespace).await?)
     }
 
+    async fn schedules(
+        &self,
+        namespace: &Name,
+        after: Option<Name>,
+        limit: usize,
+    ) -> Result<Vec<ScheduleView>> {
+        self.clerk.list(namespace, after, limit).await
+    }
+
+    async fn schedule(&self, namespace: &Name, name: &Name) -> Result<Option<ScheduleView>> {
+        self.clerk.get(namespace, name).await
+    }
+
+    async fn set_schedule(&self, actor: &str, spec: ScheduleSpec) -> Result<ScheduleChange> {
+        let change = self.clerk.set(actor, spec).await?;
+        // The next instant may be sooner than the next sweep.
+        self.due.by(Instant::now());
+        Ok(change)
+    }
+
+    async fn remove_schedule(&self, actor: &str, namespace: &Name, name: &Name) -> Result<bool> {
+        self.clerk.remove(actor, namespace, name).await
+    }
+
+    async fn pause_schedule(&self, actor: &str, namespace: &Name, name: &Name) -> Result<()> {
+        self.clerk.pause(actor, namespace, name).await
+    }
+
+    async fn resume_schedule(&self, actor: &str, namespace: &Name, name: &Name) -> Result<()> {
+        self.clerk.resume(actor, namespace, name).await?;
+        self.due.by(Instant::now());
+        Ok(())
+    }
+
+    async fn trigger(&self, namespace: &Name, name: &Name) -> Result<JobId> {
+        self.clerk.trigger(namespace, name).await
+    }
+
+    async fn backfill(
+        &self,
+        namespace: &Name,
+        name: &Name,
+        from: Timestamp,
+        to: Timestamp,
+        max: usize,
+    ) -> Result<Backfilled> {
+        self.clerk.backfill(namespace, name, (from, to), max).await
+    }
+
+    async fn preview(
+        &self,
+        spec: &ScheduleSpec,
+        from: Option<Timestamp>,
+        max: usize,
+    ) -> Result<Vec<Timestamp>> {
+        spec.check()?;
+        let from = match from {
+            Some(from) => from,
+            None => self.now().await?,
+        };
+        self.clerk.preview(spec, from, max).await
+    }
+
+    async fn calendars(&self, namespace: &Name) -> Result<Vec<Name>> {
+        self.clerk.calendars(namespace).await
+    }
+
+    async fn set_calendar(
+        &self,
+        actor: &str,
+        namespace: &Name,
+        name: &Name,
+        text: Option<&str>,
+    ) -> Result<()> {
+        self.clerk.set_calendar(actor, namespace, name, text).await?;
+        self.due.by(Instant::now());
+        Ok(())
+    }
+
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {
         Ok(self.store.workers(namespace).await?)
     }
@@ -350,7 +438,8 @@ fn answer(item: usize, inserted: Inserted, id: JobId, partial: bool) -> Option<R
     }
 }
 
-fn refused(refusal: Refusal) -> Error {
+/// The error for a job that a store did not write.
+pub(crate) fn refused(refusal: Refusal) -> Error {
     let code = match refusal {
         Refusal::IdConflict(_) | Refusal::UniqueTaken { .. } => ErrorCode::Conflict,
         Refusal::LanesFull { .. } => ErrorCode::OverLimit,

@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use taskwright_core::limits::SWEEP_EVERY;
-use taskwright_store::{ErrorKind, Outcome, Report, Retry, Store};
+use taskwright_store::{Outcome, Report, Retry, Store, Swept};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::error::{Error, ErrorCode};
 use crate::ids::IdSource;
+use crate::schedules::Clerk;
 
 /// Jobs that one sweep looks at; more follow at once.
 const SWEEP_LIMIT: usize = 1_000;
@@ -88,6 +90,7 @@ pub(crate) async fn sweep(
     store: Arc<dyn Store>,
     ids: Arc<IdSource>,
     due: Arc<Due>,
+    clerk: Arc<Clerk>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut failures = 0;
@@ -102,13 +105,20 @@ pub(crate) async fn sweep(
         let next = match swept {
             Ok(Ok(swept)) => {
                 failures = 0;
-                if let Some(at) = swept.next_due {
-                    // The store looks at its clock first; what it does after that may take long.
-                    due.by(asked_at + at.since(swept.now));
+                // The store looks at its clock first; what it does after that may take long.
+                for at in [swept.next_due, swept.wake_at].into_iter().flatten() {
+                    if at > swept.now {
+                        due.by(asked_at + at.since(swept.now));
+                    }
                 }
-                if swept.more { now } else { now + SWEEP_EVERY }
+                match tick(&clerk, &swept).await {
+                    Ok(()) if swept.more => now,
+                    Ok(()) => now + SWEEP_EVERY,
+                    Err(error) if is_over(error) => return,
+                    Err(_) => now + SWEEP_EVERY,
+                }
             }
-            Ok(Err(error)) if is_over(error.kind) => return,
+            Ok(Err(error)) if is_over(Error::from(error.clone()).code) => return,
             Ok(Err(_)) | Err(_) => {
                 failures += 1;
                 now + pause_after(failures, ids.number().unwrap_or(0))
@@ -119,6 +129,17 @@ pub(crate) async fn sweep(
             _ = stop.wait_for(|stop| *stop) => return,
             () = until(&due, earliest, next) => {}
         }
+    }
+}
+
+/// Ticks schedules where some are due.
+async fn tick(clerk: &Clerk, swept: &Swept) -> Result<(), ErrorCode> {
+    if swept.wake_at.is_none_or(|at| at > swept.now) {
+        return Ok(());
+    }
+    match tokio::time::timeout(SWEEP_DEADLINE, clerk.run(swept.now)).await {
+        Ok(ticked) => ticked.map_err(|error| error.code),
+        Err(_) => Err(ErrorCode::Busy),
     }
 }
 
@@ -133,8 +154,8 @@ async fn until(due: &Due, earliest: Instant, latest: Instant) {
     }
 }
 
-fn is_over(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Stopped | ErrorKind::Closed | ErrorKind::Corrupt)
+fn is_over(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::Stopped | ErrorCode::Closed | ErrorCode::Corrupt)
 }
 
 /// Between [`SWEEP_EVERY`] and twice as long for each failure, at most [`PAUSE_MAX`].

@@ -20,6 +20,14 @@ pub(crate) fn new_jobs(requests: Vec<JobRequest>, now: Timestamp) -> Result<Vec<
     let bytes = requests.iter().map(|request| request.args.len()).sum();
     check("the args of all jobs together", bytes, limits::BATCH_BYTES_MAX, "bytes")
         .map_err(|over| refused("cannot enqueue the batch", over, "send smaller batches"))?;
+    new_jobs_of_any_number(requests, now)
+}
+
+/// As [`new_jobs`], without a bound on how many they are together.
+pub(crate) fn new_jobs_of_any_number(
+    requests: Vec<JobRequest>,
+    now: Timestamp,
+) -> Result<Vec<NewJob>> {
     let new_job = |(item, request)| new_job(request, now).map_err(|error| error.at_item(item));
     requests.into_iter().enumerate().map(new_job).collect()
 }

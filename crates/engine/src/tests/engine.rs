@@ -1,5 +1,7 @@
 use taskwright_core::{Json, StateName, WorkerId};
-use taskwright_store::{ErrorKind, ManualClock, NaiveStore, Outcome, Profile};
+use taskwright_store::{
+    Document, ErrorKind, ManualClock, NaiveStore, Outcome, Profile, Tick, Ticked, Wanted,
+};
 
 use super::*;
 
@@ -200,6 +202,16 @@ impl Store for Silent {
         commands: Vec<Command>,
     ) -> taskwright_store::Result<Vec<Controlled>> {
         self.0.control(actor, commands).await
+    }
+    async fn tick(&self, ticks: Vec<Tick>) -> taskwright_store::Result<Vec<Ticked>> {
+        self.0.tick(ticks).await
+    }
+    async fn documents(
+        &self,
+        wanted: Wanted,
+        limit: usize,
+    ) -> taskwright_store::Result<Vec<Document>> {
+        self.0.documents(wanted, limit).await
     }
     async fn get(
         &self,

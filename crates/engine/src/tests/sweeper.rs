@@ -13,8 +13,8 @@ fn pauses_after_failures_grow_and_stay_bounded() {
 
 #[test]
 fn a_store_that_is_gone_is_not_swept_again() {
-    assert!(is_over(ErrorKind::Closed) && is_over(ErrorKind::Stopped));
-    assert!(!is_over(ErrorKind::Unavailable) && !is_over(ErrorKind::Busy));
+    assert!(is_over(ErrorCode::Closed) && is_over(ErrorCode::Stopped));
+    assert!(!is_over(ErrorCode::Unavailable) && !is_over(ErrorCode::Busy));
 }
 
 #[test]
