@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use taskwright_core::Name;
 
 use crate::commands::{
-    adjust, bench, cancel, claim, delete, doctor, each, enqueue, fsck, job, jobs, limit, limits,
-    migrate, moving, nodes, pause, peek, queues, redrive, report, resume, serve, size, worker,
-    workers,
+    adjust, bench, calendars, cancel, claim, delete, doctor, each, enqueue, fsck, job, jobs, limit,
+    limits, migrate, moving, nodes, pause, peek, queues, redrive, report, resume, schedules, serve,
+    size, worker, workers,
 };
 
 /// Durable jobs: enqueue them, run them, get results; nothing is lost when anything is killed.
@@ -86,6 +86,10 @@ pub enum Command {
     Limits(limits::Arguments),
     /// Limit what may start of a queue, task, group or key
     Limit(limit::Arguments),
+    /// Jobs made again and again: list, set, preview, pause, plan and apply a file
+    Schedules(schedules::Arguments),
+    /// Days on which schedules make no job
+    Calendars(calendars::Arguments),
     /// Change the priority or start of jobs that wait
     Adjust(adjust::Arguments),
     /// Stop jobs

@@ -310,3 +310,8 @@ impl<'a> From<&'a NodeView> for NodeLine<'a> {
         }
     }
 }
+
+/// JSON that somebody else has written, as a line.
+pub fn in_a_line(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).replace(['\n', '\r'], " ")
+}

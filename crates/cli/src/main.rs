@@ -69,6 +69,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Nodes(arguments) => commands::nodes::run(&global, arguments).await,
         Command::Limits(arguments) => commands::limits::run(&global, arguments).await,
         Command::Limit(arguments) => commands::limit::run(&global, arguments).await,
+        Command::Schedules(arguments) => commands::schedules::run(&global, arguments).await,
+        Command::Calendars(arguments) => commands::calendars::run(&global, arguments).await,
         Command::Adjust(arguments) => commands::adjust::run(&global, arguments).await,
         Command::Cancel(arguments) => commands::cancel::run(&global, arguments).await,
         Command::Redrive(arguments) => commands::redrive::run(&global, arguments).await,

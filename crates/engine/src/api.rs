@@ -15,7 +15,7 @@ use taskwright_store::{
 };
 
 use crate::error::Result;
-use crate::schedules::{Backfilled, ScheduleChange, ScheduleSpec, ScheduleView};
+use crate::schedules::Scheduling;
 
 /// A job as somebody asks for it. `None` and empty mean the default.
 #[derive(Clone, Debug)]
@@ -196,56 +196,11 @@ pub trait Api: Send + Sync + 'static {
         let _ = namespace;
         Ok(Vec::new())
     }
-    /// One page of the schedules of a namespace, by name, after this name; at most
-    /// `limits::DOCUMENTS_PAGE_MAX`.
-    async fn schedules(
-        &self,
-        namespace: &Name,
-        after: Option<Name>,
-        limit: usize,
-    ) -> Result<Vec<ScheduleView>>;
-    /// One schedule.
-    async fn schedule(&self, namespace: &Name, name: &Name) -> Result<Option<ScheduleView>>;
-    /// Makes a schedule, or changes it to this one, in the namespace of its job. It keeps its pause,
-    /// its counts and its live jobs; instants up to now that were not made yet never are.
-    async fn set_schedule(&self, actor: &str, spec: ScheduleSpec) -> Result<ScheduleChange>;
-    /// Removes a schedule; its jobs stay. `false`: there was none.
-    async fn remove_schedule(&self, actor: &str, namespace: &Name, name: &Name) -> Result<bool>;
-    /// Makes no more jobs of a schedule until it is resumed; what is due meanwhile is skipped.
-    async fn pause_schedule(&self, actor: &str, namespace: &Name, name: &Name) -> Result<()>;
-    /// Lets a paused schedule go on from now.
-    async fn resume_schedule(&self, actor: &str, namespace: &Name, name: &Name) -> Result<()>;
-    /// Makes a job of a schedule now, which belongs to no instant.
-    async fn trigger(&self, namespace: &Name, name: &Name) -> Result<JobId>;
-    /// Makes the jobs of the instants after `from` up to `to`, which is over, whatever the policies
-    /// say: the first `max` of them, at most `limits::BATCH_MAX`. What was made is not made again.
-    async fn backfill(
-        &self,
-        namespace: &Name,
-        name: &Name,
-        from: Timestamp,
-        to: Timestamp,
-        max: usize,
-    ) -> Result<Backfilled>;
-    /// The instants of a schedule as it is written, after `from` (default: now), the first `max` of
-    /// them, at most `limits::TICKS_MAX`. Nothing is kept.
-    async fn preview(
-        &self,
-        spec: &ScheduleSpec,
-        from: Option<Timestamp>,
-        max: usize,
-    ) -> Result<Vec<Timestamp>>;
-    /// The names of the calendars of a namespace.
-    async fn calendars(&self, namespace: &Name) -> Result<Vec<Name>>;
-    /// Loads a calendar from a text (dates, or iCalendar), or takes it away; one that a schedule
-    /// names cannot be taken away.
-    async fn set_calendar(
-        &self,
-        actor: &str,
-        namespace: &Name,
-        name: &Name,
-        text: Option<&str>,
-    ) -> Result<()>;
+    /// What can be done with schedules and calendars; an error where there are none.
+    fn scheduling(&self) -> Result<&dyn Scheduling> {
+        let message = "there are no schedules here; ask a server or a store";
+        Err(crate::error::Error::new(crate::error::ErrorCode::Invalid, message))
+    }
     /// The workers of a namespace.
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>>;
     /// The processes that have the store open; where only one can, that one.

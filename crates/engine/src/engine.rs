@@ -22,7 +22,7 @@ use crate::api::{Api, Enqueued, JobRequest, Start, Work, WorkReply};
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::IdSource;
 use crate::nudged::Nudged;
-use crate::schedules::{Backfilled, Clerk, ScheduleChange, ScheduleSpec, ScheduleView};
+use crate::schedules::{Clerk, Scheduling};
 use crate::sweeper::{self, Due, sweep};
 use crate::validate;
 use crate::waiters::Waiters;
@@ -38,8 +38,8 @@ pub struct Engine {
     waiters: Arc<Waiters>,
     nudged: Arc<Nudged>,
     /// When the thread should sweep next.
-    due: Arc<Due>,
-    clerk: Arc<Clerk>,
+    pub(crate) due: Arc<Due>,
+    pub(crate) clerk: Arc<Clerk>,
     background: Background,
     started_at: Instant,
 }
@@ -120,7 +120,7 @@ impl Engine {
         &self.store
     }
 
-    async fn now(&self) -> Result<Timestamp> {
+    pub(crate) async fn now(&self) -> Result<Timestamp> {
         Ok(self.store.now().await?)
     }
 
@@ -279,83 +279,8 @@ impl Api for Engine {
         Ok(self.store.policies(namespace).await?)
     }
 
-    async fn schedules(
-        &self,
-        namespace: &Name,
-        after: Option<Name>,
-        limit: usize,
-    ) -> Result<Vec<ScheduleView>> {
-        self.clerk.list(namespace, after, limit).await
-    }
-
-    async fn schedule(&self, namespace: &Name, name: &Name) -> Result<Option<ScheduleView>> {
-        self.clerk.get(namespace, name).await
-    }
-
-    async fn set_schedule(&self, actor: &str, spec: ScheduleSpec) -> Result<ScheduleChange> {
-        let change = self.clerk.set(actor, spec).await?;
-        // The next instant may be sooner than the next sweep.
-        self.due.by(Instant::now());
-        Ok(change)
-    }
-
-    async fn remove_schedule(&self, actor: &str, namespace: &Name, name: &Name) -> Result<bool> {
-        self.clerk.remove(actor, namespace, name).await
-    }
-
-    async fn pause_schedule(&self, actor: &str, namespace: &Name, name: &Name) -> Result<()> {
-        self.clerk.pause(actor, namespace, name).await
-    }
-
-    async fn resume_schedule(&self, actor: &str, namespace: &Name, name: &Name) -> Result<()> {
-        self.clerk.resume(actor, namespace, name).await?;
-        self.due.by(Instant::now());
-        Ok(())
-    }
-
-    async fn trigger(&self, namespace: &Name, name: &Name) -> Result<JobId> {
-        self.clerk.trigger(namespace, name).await
-    }
-
-    async fn backfill(
-        &self,
-        namespace: &Name,
-        name: &Name,
-        from: Timestamp,
-        to: Timestamp,
-        max: usize,
-    ) -> Result<Backfilled> {
-        self.clerk.backfill(namespace, name, (from, to), max).await
-    }
-
-    async fn preview(
-        &self,
-        spec: &ScheduleSpec,
-        from: Option<Timestamp>,
-        max: usize,
-    ) -> Result<Vec<Timestamp>> {
-        spec.check()?;
-        let from = match from {
-            Some(from) => from,
-            None => self.now().await?,
-        };
-        self.clerk.preview(spec, from, max).await
-    }
-
-    async fn calendars(&self, namespace: &Name) -> Result<Vec<Name>> {
-        self.clerk.calendars(namespace).await
-    }
-
-    async fn set_calendar(
-        &self,
-        actor: &str,
-        namespace: &Name,
-        name: &Name,
-        text: Option<&str>,
-    ) -> Result<()> {
-        self.clerk.set_calendar(actor, namespace, name, text).await?;
-        self.due.by(Instant::now());
-        Ok(())
+    fn scheduling(&self) -> Result<&dyn Scheduling> {
+        Ok(self)
     }
 
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {

@@ -19,4 +19,6 @@ pub use api::{Api, Enqueued, JobRequest, Start, Work, WorkReply};
 pub use engine::Engine;
 pub use error::{Error, ErrorCode, Result};
 pub use fingerprint::fingerprint;
-pub use schedules::{Backfilled, Recurrence, ScheduleChange, ScheduleSpec, ScheduleView, Standing};
+pub use schedules::{
+    Backfilled, Recurrence, ScheduleChange, ScheduleSpec, ScheduleView, Scheduling, Standing,
+};

@@ -48,7 +48,7 @@ struct Batch<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct JobFields<'a> {
+pub(crate) struct JobFields<'a> {
     id: Option<Parsed<JobId>>,
     #[serde(borrow)]
     namespace: Option<Text<'a>>,
@@ -137,7 +137,8 @@ fn is_single(body: &[u8]) -> bool {
         .is_ok_and(|probe: Probe| probe.jobs.is_none() && probe.task.is_some())
 }
 
-fn job_request(
+/// The job that these fields describe.
+pub(crate) fn job_request(
     fields: JobFields<'_>,
     at: At,
     namespace: &Name,
@@ -216,7 +217,7 @@ pub(crate) fn encode(jobs: &[JobRequest], partial: bool) -> Vec<u8> {
     })
 }
 
-fn write_job(job: &JobRequest, object: &mut write::Object<'_>) {
+pub(crate) fn write_job(job: &JobRequest, object: &mut write::Object<'_>) {
     if let Some(id) = job.id {
         object.id("id", id);
     }

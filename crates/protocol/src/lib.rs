@@ -23,7 +23,10 @@ pub mod problem;
 pub mod query;
 mod read;
 mod remote;
+mod remote_schedules;
 mod report;
+mod schedule;
+mod schedules;
 pub mod service;
 mod status;
 mod unique;
@@ -43,6 +46,7 @@ pub const OPENAPI: &str = include_str!("../openapi.json");
 pub use enqueue::Reply;
 pub use operation::{Operation, UnknownOperation};
 pub use remote::{RemoteApi, Transport};
+pub use schedules::{read_schedule, write_schedule, write_schedule_view};
 pub use service::answer;
 
 #[cfg(test)]

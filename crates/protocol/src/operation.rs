@@ -32,6 +32,10 @@ pub enum Operation {
     Queues,
     /// Policies.
     Policies,
+    /// Schedules.
+    Schedules,
+    /// Set, remove, pause, resume, trigger, backfill, preview a schedule; calendars.
+    Schedule,
     /// Workers.
     Workers,
     /// Processes that have the store open.
@@ -42,7 +46,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Operation; 16] = [
+    pub const ALL: [Operation; 18] = [
         Operation::Enqueue,
         Operation::Claim,
         Operation::Report,
@@ -56,6 +60,8 @@ impl Operation {
         Operation::Peek,
         Operation::Queues,
         Operation::Policies,
+        Operation::Schedules,
+        Operation::Schedule,
         Operation::Workers,
         Operation::Nodes,
         Operation::Describe,
@@ -77,6 +83,8 @@ impl Operation {
             Operation::Peek => "peek",
             Operation::Queues => "queues",
             Operation::Policies => "policies",
+            Operation::Schedules => "schedules",
+            Operation::Schedule => "schedule",
             Operation::Workers => "workers",
             Operation::Nodes => "nodes",
             Operation::Describe => "describe",
@@ -86,7 +94,7 @@ impl Operation {
     /// Whether sending the request again does no more than sending it once (law S4). A command of an
     /// operator is repeated by the operator.
     pub const fn is_repeatable(self) -> bool {
-        !matches!(self, Operation::Control)
+        !matches!(self, Operation::Control | Operation::Schedule)
     }
 }
 

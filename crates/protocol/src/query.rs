@@ -38,6 +38,16 @@ impl<'a> Query<'a> {
         Ok(self.take("n")?.unwrap_or(LIMIT_DEFAULT))
     }
 
+    /// The parameter `after`: the name behind which a page begins.
+    pub fn after(&mut self) -> Result<Option<Name>> {
+        self.take("after")
+    }
+
+    /// The parameter `limit`: how many items a page has.
+    pub fn limit(&mut self) -> Result<usize> {
+        Ok(self.take("limit")?.unwrap_or(LIMIT_DEFAULT))
+    }
+
     /// The parameter `reply`.
     pub fn reply(&mut self) -> Result<Option<Reply>> {
         self.take("reply")

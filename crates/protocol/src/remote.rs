@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
 use taskwright_core::{Job, JobId, Name, Policy, Subject, WorkerId};
-use taskwright_engine::{Api, Enqueued, JobRequest, Result, Work, WorkReply};
+use taskwright_engine::{Api, Enqueued, JobRequest, Result, Scheduling, Work, WorkReply};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Filter, Heartbeat, HeartbeatReply,
     NodeView, Page, QueueCounts, Report, Reported, WorkerView,
@@ -36,7 +36,7 @@ impl<T: Transport> RemoteApi<T> {
         RemoteApi(transport)
     }
 
-    async fn call(&self, operation: Operation, body: Vec<u8>) -> Result<Vec<u8>> {
+    pub(crate) async fn call(&self, operation: Operation, body: Vec<u8>) -> Result<Vec<u8>> {
         self.0.call(operation, body, Duration::ZERO).await
     }
 }
@@ -119,6 +119,10 @@ impl<T: Transport> Api for RemoteApi<T> {
     async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {
         let body = status::encode_namespace(namespace);
         policy::decode_reply(&self.call(Operation::Policies, body).await?)
+    }
+
+    fn scheduling(&self) -> Result<&dyn Scheduling> {
+        Ok(self)
     }
 
     async fn nodes(&self) -> Result<Vec<NodeView>> {

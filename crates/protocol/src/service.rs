@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use taskwright_core::{JobId, Name};
-use taskwright_engine::{Api, Error, ErrorCode, Result};
+use taskwright_engine::{Api, Error, ErrorCode, Result, ScheduleView};
 use taskwright_store::{Claim, Command, Controlled, Filter, QueueCounts};
 
 use crate::enqueue::{self, Reply};
 use crate::listen::{self, Listen};
 use crate::look::{self, Get, Peek, Wait};
 use crate::operation::Operation;
+use crate::schedules::{self, Look};
 use crate::{claim, control, heartbeat, job, policy, report, status, work};
 
 /// Answers one request. `actor` is who asks, for the audit record.
@@ -62,6 +63,15 @@ pub async fn answer(
         Operation::Policies => {
             let namespace = status::decode_namespace("policies request", body)?;
             policies(api, &namespace).await
+        }
+        Operation::Schedules => {
+            let look = schedules::decode_look(body)?;
+            Ok(schedules::encode_views(&found(api, &look).await?))
+        }
+        Operation::Schedule => {
+            let (namespace, ask) = schedules::decode(body)?;
+            let answer = schedules::carry_out(api, &namespace, ask, actor).await?;
+            Ok(schedules::encode_answer(&answer))
         }
         Operation::Nodes => {
             status::decode_namespace("nodes request", body)?;
@@ -146,6 +156,76 @@ pub async fn workers(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
 /// The policies of a namespace.
 pub async fn policies(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
     Ok(policy::encode(&api.policies(namespace).await?))
+}
+
+async fn found(api: &dyn Api, look: &Look) -> Result<Vec<ScheduleView>> {
+    let api = api.scheduling()?;
+    match &look.name {
+        Some(name) => Ok(api.schedule(&look.namespace, name).await?.into_iter().collect()),
+        None => api.schedules(&look.namespace, look.after.clone(), look.limit).await,
+    }
+}
+
+/// A page of schedules.
+pub async fn schedules(
+    api: &dyn Api,
+    namespace: Name,
+    after: Option<Name>,
+    limit: usize,
+) -> Result<Vec<u8>> {
+    let look = Look { namespace, name: None, after, limit };
+    Ok(schedules::encode_views(&found(api, &look).await?))
+}
+
+/// One schedule.
+pub async fn schedule(api: &dyn Api, namespace: &Name, name: &Name) -> Result<Vec<u8>> {
+    match api.scheduling()?.schedule(namespace, name).await? {
+        Some(view) => Ok(schedules::encode_view(&view)),
+        None => {
+            let message = format!("there is no schedule {name}; GET /v1/schedules lists them");
+            Err(Error::new(ErrorCode::NotFound, message))
+        }
+    }
+}
+
+/// What a path asks of the schedule or calendar it names; `body` is what was sent, or nothing.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum ScheduleAction {
+    /// Make it, or change it.
+    Set,
+    /// Remove it.
+    Remove,
+    /// Make no more jobs.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Make a job now.
+    Trigger,
+    /// Make the jobs of past instants.
+    Backfill,
+    /// Load a calendar.
+    SetCalendar,
+    /// Remove a calendar.
+    RemoveCalendar,
+}
+
+/// Does one thing with the schedule or calendar of a path.
+pub async fn on_schedule(
+    api: &dyn Api,
+    (namespace, name): (Name, Name),
+    action: ScheduleAction,
+    body: &[u8],
+    actor: &str,
+) -> Result<Vec<u8>> {
+    let ask = schedules::decode_action(&namespace, name, action, body)?;
+    let answer = schedules::carry_out(api, &namespace, ask, actor).await?;
+    Ok(schedules::encode_answer(&answer))
+}
+
+/// The calendars of a namespace, by name.
+pub async fn calendars(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
+    let answer = schedules::carry_out(api, namespace, schedules::Ask::Calendars, "").await?;
+    Ok(schedules::encode_answer(&answer))
 }
 
 /// The processes that have the store open.

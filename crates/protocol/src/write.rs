@@ -118,6 +118,14 @@ impl Object<'_> {
         buffer.push(b'"');
     }
 
+    pub(crate) fn instants(&mut self, key: &str, list: &[Timestamp]) {
+        write_list(self.key(key), list, |at, buffer| {
+            buffer.push(b'"');
+            instant::write(buffer, *at);
+            buffer.push(b'"');
+        });
+    }
+
     pub(crate) fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) {
         write_object(self.key(key), fill);
     }

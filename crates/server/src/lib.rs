@@ -10,6 +10,7 @@ mod options;
 mod patience;
 mod reply;
 mod routes;
+mod schedules;
 mod serve;
 
 pub use credential::{Credential, CredentialError};

@@ -21,9 +21,10 @@ use crate::body;
 use crate::gate::Gate;
 use crate::options::Limits;
 use crate::reply::{Problem, json};
+use crate::schedules;
 
 /// Who asks, in the audit record.
-const ACTOR: &str = "http";
+pub(crate) const ACTOR: &str = "http";
 /// How long the store may take to show that it is there.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -36,8 +37,8 @@ pub(crate) struct Context {
     pub stopping: watch::Receiver<bool>,
 }
 
-type Shared = State<Arc<Context>>;
-type Answer = Result<Response, Problem>;
+pub(crate) type Shared = State<Arc<Context>>;
+pub(crate) type Answer = Result<Response, Problem>;
 
 pub(crate) fn router(context: Arc<Context>) -> Router {
     let mut guarded = Router::new()
@@ -57,7 +58,8 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/v1/policies", get(policies).put(set_policy))
         .route("/v1/describe", get(describe))
         .route("/v1/ready", get(ready))
-        .route("/v1/openapi.json", get(openapi));
+        .route("/v1/openapi.json", get(openapi))
+        .merge(schedules::routes());
     for operation in Operation::ALL {
         let answer = move |context: Shared, request: Request| answer(context, operation, request);
         guarded = guarded.route(&format!("/v1/{operation}"), post(answer));
@@ -88,7 +90,11 @@ async fn check_origin(
 
 impl Context {
     /// The answer of the API, at most `wait` later than an answer may take. A stop ends the wait.
-    async fn ask(&self, wait: Duration, question: impl Future<Output = Result<Vec<u8>>>) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        wait: Duration,
+        question: impl Future<Output = Result<Vec<u8>>>,
+    ) -> Answer {
         let deadline = self.limits.answer_timeout + wait.min(WAIT_MAX);
         let mut stopping = self.stopping.clone();
         let answer = tokio::time::timeout(deadline, question);
@@ -106,7 +112,7 @@ impl Context {
         }
     }
 
-    async fn body(&self, request: Request) -> Result<Vec<u8>, Problem> {
+    pub(crate) async fn body(&self, request: Request) -> Result<Vec<u8>, Problem> {
         let (head, body) = request.into_parts();
         body::read(&head.headers, body, &self.limits).await
     }
@@ -324,7 +330,7 @@ async fn unknown_method(request: Request) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Invalid, message)
 }
 
-fn only_namespace(query: Option<&str>) -> Result<Name> {
+pub(crate) fn only_namespace(query: Option<&str>) -> Result<Name> {
     let mut query = Query::new(query);
     let namespace = query.namespace()?;
     query.finish()?;
@@ -339,6 +345,6 @@ fn queue_name(text: &str) -> Result<Name> {
     Name::new(text).map_err(|cause| in_path("queue", &cause))
 }
 
-fn in_path(part: &str, cause: &dyn std::error::Error) -> Error {
+pub(crate) fn in_path(part: &str, cause: &dyn std::error::Error) -> Error {
     Error::new(ErrorCode::Invalid, format!("{part} in the path: {cause}"))
 }

@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) namespace: Name,
     pub(crate) ids: IdSource,
     pub(crate) in_process: bool,
-    actor: Arc<str>,
+    pub(crate) actor: Arc<str>,
     place: String,
     /// Goes before the store does.
     control: Mutex<Option<ControlGuard>>,

@@ -55,6 +55,7 @@ mod operate;
 mod options;
 mod pool;
 mod retrying;
+mod schedule;
 mod task;
 pub mod testing;
 mod unique;
@@ -71,13 +72,18 @@ pub use handler::{Attempt, Handler};
 pub use job::{IntoDuration, Job};
 pub use limit::Limit;
 pub use options::{Options, Syncing};
+pub use schedule::Schedule;
 pub use task::{Failure, Output, Task};
+pub use taskwright_core::schedule::{CatchUp, Overlap, PausedBy, SkipReason, Skipped};
 pub use taskwright_core::{
     AttemptRecord, Extras, Job as JobView, JobError, JobId, Json, Name, OnConflict, Policy, Rate,
     Replace, RetryPolicy, State, StateName, Subject, Timestamp, Token, Unique, Until, WorkerId,
     format_duration, limits, parse_duration,
 };
-pub use taskwright_engine::{Api, Enqueued, Error, ErrorCode, JobRequest, Result, Start};
+pub use taskwright_engine::{
+    Api, Backfilled, Enqueued, Error, ErrorCode, JobRequest, Recurrence, Result, ScheduleChange,
+    ScheduleSpec, ScheduleView, Standing, Start,
+};
 pub use taskwright_local::Soundness;
 pub use taskwright_macros::task;
 #[cfg(feature = "postgres")]

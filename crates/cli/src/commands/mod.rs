@@ -2,6 +2,7 @@
 
 pub mod adjust;
 pub mod bench;
+pub mod calendars;
 pub mod cancel;
 pub mod claim;
 pub mod delete;
@@ -22,6 +23,7 @@ pub mod queues;
 pub mod redrive;
 pub mod report;
 pub mod resume;
+pub mod schedules;
 pub mod serve;
 pub mod size;
 pub mod worker;

@@ -5,8 +5,10 @@ mod calendars;
 mod clerk;
 mod desk;
 mod saved;
+mod scheduling;
 mod spec;
 
+pub use scheduling::Scheduling;
 pub use spec::{Backfilled, Recurrence, ScheduleChange, ScheduleSpec, ScheduleView, Standing};
 
 pub(crate) use clerk::Clerk;

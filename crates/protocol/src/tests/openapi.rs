@@ -93,7 +93,7 @@ fn taken(message: &str) -> BTreeSet<String> {
 fn requests_take_the_fields_that_are_described() {
     let root = description();
     let wrong = json!({ "?": 0 });
-    let cases: [(&str, Value, Reader); 25] = [
+    let cases: [(&str, Value, Reader); 28] = [
         ("EnqueueRequest", wrong.clone(), |body| enqueue::decode(body).err()),
         ("JobRequest", json!({ "jobs": [wrong] }), |body| enqueue::decode(body).err()),
         ("ClaimRequest", wrong.clone(), |body| claim::decode(body).err()),
@@ -124,6 +124,11 @@ fn requests_take_the_fields_that_are_described() {
         ("AdjustRequest", wrong.clone(), |body| control::decode_adjust(body).err()),
         ("PolicyRequest", wrong.clone(), |body| policy::decode(body).err()),
         ("PoliciesRequest", wrong.clone(), |body| status::decode_namespace("request", body).err()),
+        ("SchedulesRequest", wrong.clone(), |body| schedules::decode_look(body).err()),
+        ("ScheduleRequest", wrong.clone(), |body| schedules::decode(body).err()),
+        ("Schedule", wrong.clone(), |body| {
+            read_schedule(body, &taskwright_core::Name::default_name()).err()
+        }),
         ("GetRequest", wrong.clone(), |body| look::decode_get(body).err()),
         ("WaitRequest", wrong.clone(), |body| look::decode_wait(body).err()),
         ("ListRequest", wrong.clone(), |body| look::decode_list(body).err()),

@@ -83,6 +83,16 @@ fn rewrite(name: &str, text: &[u8]) -> Result<Vec<u8>> {
         "nodes.reply.json" => status::encode_nodes(&status::decode_nodes(text)?),
         "workers.reply.json" => status::encode_workers(&status::decode_workers(text)?),
         "describe.reply.json" => status::encode_description(&status::decode_description(text)?),
+        "schedules.request.json" => schedules::encode_look(&schedules::decode_look(text)?),
+        "schedules.reply.json" => {
+            let views = schedules::decode_views(text, &taskwright_core::Name::default_name())?;
+            schedules::encode_views(&views)
+        }
+        "schedule.request.json" => {
+            let (namespace, ask) = schedules::decode(text)?;
+            schedules::encode(&namespace, &ask)
+        }
+        "schedule.reply.json" => schedules::encode_answer(&schedules::decode_answer(text)?),
         "problem.json" => {
             let error = problem::decode(text).expect("a problem");
             problem::encode(&error, problem::status(error.code))

@@ -94,6 +94,8 @@ const fn path(operation: Operation) -> &'static str {
         Operation::Workers => "/v1/workers",
         Operation::Nodes => "/v1/nodes",
         Operation::Policies => "/v1/policies",
+        Operation::Schedules => "/v1/schedules",
+        Operation::Schedule => "/v1/schedule",
         Operation::Describe => "/v1/describe",
     }
 }

@@ -11,7 +11,7 @@ use taskwright_store::{
 use crate::Engine;
 use crate::api::{Api, JobRequest};
 use crate::error::ErrorCode;
-use crate::schedules::{Recurrence, ScheduleChange, ScheduleSpec, ScheduleView};
+use crate::schedules::{Recurrence, ScheduleChange, ScheduleSpec, ScheduleView, Scheduling};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
