@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -20,7 +19,7 @@ use taskwright_core::limits::{LEASE, SERVED_PER_SWEEP_MAX};
 use taskwright_core::{Job, JobError, Name, Timestamp};
 use taskwright_postgres::PostgresStore;
 use taskwright_store::{Filter, Insert, Outcome, Retry, Store};
-use taskwright_testbed::{Error, available, fresh_schema};
+use taskwright_testbed::{Faketime, available, fresh_schema};
 use tokio::time::{interval, sleep};
 
 const TEST: &str = "a_process_whose_clock_is_wrong";
@@ -33,32 +32,21 @@ const WAIT: Duration = Duration::from_secs(1);
 /// How long they work.
 const LENGTH: Duration = Duration::from_secs(6);
 
-/// The library that shows a process another time, where it is installed.
-fn faketime() -> Result<PathBuf, Error> {
-    let folders = ["/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
-    let paths = folders.map(|folder| Path::new(folder).join("faketime/libfaketime.so.1"));
-    let named = env::var_os("TASKWRIGHT_FAKETIME").map(PathBuf::from);
-    let found = named.into_iter().chain(paths).find(|path| path.is_file());
-    found.ok_or_else(|| Error::Unavailable("needs libfaketime: install faketime".to_owned()))
-}
-
 /// A node with its own idea of the time, killed when it is dropped.
 struct Node(Child);
 
 impl Node {
     /// Started, and its clock compared with ours.
-    fn start(url: &str, seed: u64, faketime: &Path, wrong: i64) -> Node {
-        let mut child = Command::new(env::current_exe().unwrap())
+    fn start(url: &str, seed: u64, faketime: &Faketime, wrong: i64) -> Node {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
             .args(["--exact", TEST, "--nocapture"])
             .env(URL, url)
             .env(SEED, seed.to_string())
-            .env("LD_PRELOAD", faketime)
-            .env("FAKETIME", format!("{wrong:+}s"))
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        faketime.shift(&mut command, wrong);
+        let mut child = command.spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let shown = said.into_iter().find_map(|line| line.strip_prefix("clock ")?.parse().ok());
         let off = shown.unwrap_or(0) - seconds();
@@ -140,7 +128,7 @@ async fn jobs(store: &dyn Store) -> Vec<Job> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_whose_clocks_are_ten_minutes_apart_behave_as_one() {
     let test = "postgres_clocks::ten_minutes_apart";
-    let Some(faketime) = available(test, faketime()) else { return };
+    let Some(faketime) = available(test, Faketime::find()) else { return };
     let Some(schema) = available(test, fresh_schema()) else { return };
     let mut random = Random::seeded();
     let url = url_of(&schema);

@@ -16,6 +16,7 @@
 
 mod compare;
 mod copy;
+mod documents;
 mod patient;
 mod source;
 
@@ -71,6 +72,8 @@ pub struct Moved {
     pub known: u64,
     /// Queues that are paused in the destination because they were in the source.
     pub paused: u64,
+    /// Schedules and calendars of the source; the destination has all of them.
+    pub schedules: u64,
     /// How many jobs of each queue are in which state, on both sides.
     pub counts: Vec<Count>,
     /// Sum over the digests of the jobs in the source that were compared, whatever their order.
@@ -232,6 +235,10 @@ async fn between(
     }
     if !plan.copies {
         source.mark(from, plan).await?;
+    }
+    moved.schedules = documents::copy(from, to, plan).await?;
+    if !plan.copies {
+        documents::stop(from, plan).await?;
     }
     if plan.releases {
         let jobs = source.release_running(from).await?;

@@ -13,6 +13,7 @@
 //! - [`shared_database`]: a database of one's own on a server that others use as well.
 //! - [`Postgres`]: a server of one's own, to stop, restart and configure.
 //! - [`PgBouncer`]: a pooler before any server.
+//! - [`Faketime`]: a wrong clock for a process.
 //! - [`Proxy`]: a network before any server, to cut, freeze, slow and lead elsewhere.
 //!
 //! Everything is called without `await`, from plain tests and from async ones, and waits for at most
@@ -24,6 +25,7 @@ mod background;
 mod certificates;
 mod database;
 mod error;
+mod faketime;
 mod guard;
 mod location;
 mod names;
@@ -39,6 +41,7 @@ mod template;
 
 pub use self::database::{Database, Schema};
 pub use self::error::{Error, available};
+pub use self::faketime::Faketime;
 pub use self::pgbouncer::PgBouncer;
 pub use self::postgres::{Options, Postgres, Stop};
 pub use self::proxy::Proxy;

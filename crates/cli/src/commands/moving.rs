@@ -144,6 +144,10 @@ fn print(moved: &Moved, from: &str, to: &str, copy: bool) -> Result<()> {
             }
         ))?;
     }
+    if moved.schedules > 0 {
+        let many = show::count(moved.schedules);
+        show::print(format_args!("Schedules and calendars in {to} as in {from}: {many}."))?;
+    }
     let (jobs, word) = (moved.jobs(), if copy { "copied" } else { "moved" });
     if !moved.is_verified() {
         show::print(format_args!(
@@ -215,6 +219,7 @@ fn print_json(moved: &Moved) -> Result<()> {
         "written": moved.written,
         "known": moved.known,
         "paused": moved.paused,
+        "schedules": moved.schedules,
         "went_on": moved.went_on,
         "missing": moved.missing,
         "different": moved.different,

@@ -6,7 +6,8 @@ use taskwright_core::{Job, JobId, Name};
 use taskwright_engine::ids::IdSource;
 use taskwright_engine::{Error, Result};
 use taskwright_store::{
-    Command, Exported, Filter, Imported, Page, QueueCounts, Record, Report, Reported, Store,
+    Command, Document, Exported, Filter, Imported, Page, QueueCounts, Record, Report, Reported,
+    Store, Tick, Ticked, Wanted,
 };
 
 use super::PAGE_JOBS;
@@ -56,6 +57,14 @@ impl<'a> Patient<'a> {
 
     pub async fn control(&self, actor: &str, commands: &[Command]) -> Result<()> {
         self.ask(|| self.store.control(actor, commands.to_vec())).await.map(|_| ())
+    }
+
+    pub async fn documents(&self, wanted: Wanted, limit: usize) -> Result<Vec<Document>> {
+        self.ask(|| self.store.documents(wanted.clone(), limit)).await
+    }
+
+    pub async fn tick(&self, ticks: Vec<Tick>) -> Result<Vec<Ticked>> {
+        self.ask(|| self.store.tick(ticks.clone())).await
     }
 
     async fn ask<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T>

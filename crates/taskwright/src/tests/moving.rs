@@ -1,11 +1,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{Extras, JobError, Json, NewJob, OnConflict, WorkerId};
+use taskwright_core::{Extras, JobError, Json, NewJob, OnConflict, Timestamp, WorkerId};
 use taskwright_engine::ids::IdSource;
 use taskwright_store::{
-    Claim, ClaimedJob, Clock, Command, FaultRates, FaultStore, Filter, Insert, ManualClock,
-    NaiveStore, Outcome, Profile, Record, Report, Retry, SystemClock,
+    Claim, ClaimedJob, Clock, Command, DocumentId, DocumentKind, FaultRates, FaultStore, Filter,
+    Insert, ManualClock, NaiveStore, Outcome, Profile, Record, Report, Retry, SystemClock, Tick,
+    Wanted,
 };
 use tempfile::TempDir;
 
@@ -227,6 +228,42 @@ async fn a_moved_source_runs_nothing() {
     let to = places.open("to").await;
     assert_eq!(paused(&*to).await, ["default/b"], "a move that is refused changes nothing");
     close(to).await;
+}
+
+/// Schedules go along, and make jobs in the destination only.
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_move() {
+    let places = Places::new();
+    let document = |name: &str, body: Option<&str>| {
+        let (namespace, kind) = (Name::default_name(), DocumentKind::Schedule);
+        let id = DocumentId { namespace, kind, name: self::name(name) };
+        let wake_at = Some(Timestamp::from_millis(1));
+        let body = body.map(Json::from_trusted);
+        let revision = u64::MAX;
+        Tick { id, expected: None, revision, body, wake_at, jobs: Vec::new(), asked: None }
+    };
+    let from = places.open("from").await;
+    let ticks = (0..150).map(|n| document(&format!("s{n}"), Some("1"))).collect();
+    from.tick(ticks).await.unwrap();
+    close(from).await;
+    let to = places.open("to").await;
+    let own = Tick { revision: 7, ..document("s3", Some("2")) };
+    to.tick(vec![own]).await.unwrap();
+    close(to).await;
+
+    for _ in 0..2 {
+        let moved = places.moving("from", "to").run(|_| {}).await.unwrap();
+        assert_eq!((moved.schedules, moved.is_verified()), (150, true));
+        let from = places.open("from").await;
+        assert_eq!(from.documents(Wanted::Due, 100).await.unwrap(), []);
+        assert_eq!(from.documents(Wanted::All(None), 100).await.unwrap().len(), 100);
+        close(from).await;
+        let to = places.open("to").await;
+        assert_eq!(to.documents(Wanted::Due, 100).await.unwrap().len(), 100);
+        let kept = to.documents(Wanted::One(document("s3", None).id), 1).await.unwrap();
+        assert_eq!(kept[0].body.as_str(), "2", "what was there stays");
+        close(to).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
