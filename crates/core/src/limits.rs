@@ -40,6 +40,14 @@ pub const RETRY_DELAYS_MAX: usize = 100;
 pub const WORKER_NAME_BYTES_MAX: usize = 256;
 /// Most callers that wait for jobs to end, at one engine.
 pub const WAITERS_MAX: usize = 100_000;
+/// Most tasks that an engine keeps the costs of one by one, in each namespace.
+pub const COST_TASKS_MAX: usize = 128;
+/// Most workers that an engine keeps the costs of one by one, in each namespace.
+pub const COST_WORKERS_MAX: usize = 64;
+/// Most namespaces that an engine keeps costs of.
+pub const COST_NAMESPACES_MAX: usize = 8;
+/// Most attempts that an engine remembers the start of, to know how long they ran.
+pub const COST_ATTEMPTS_MAX: usize = 100_000;
 /// Most parents a job waits for.
 pub const PARENTS_MAX: usize = 1_000;
 /// Most lanes (queue × task × requirement) in a store.
