@@ -34,6 +34,8 @@ pub enum Operation {
     Policies,
     /// Workers.
     Workers,
+    /// The cost matrix.
+    Costs,
     /// Processes that have the store open.
     Nodes,
     /// What the store is.
@@ -42,7 +44,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Operation; 16] = [
+    pub const ALL: [Operation; 17] = [
         Operation::Enqueue,
         Operation::Claim,
         Operation::Report,
@@ -57,6 +59,7 @@ impl Operation {
         Operation::Queues,
         Operation::Policies,
         Operation::Workers,
+        Operation::Costs,
         Operation::Nodes,
         Operation::Describe,
     ];
@@ -78,6 +81,7 @@ impl Operation {
             Operation::Queues => "queues",
             Operation::Policies => "policies",
             Operation::Workers => "workers",
+            Operation::Costs => "costs",
             Operation::Nodes => "nodes",
             Operation::Describe => "describe",
         }

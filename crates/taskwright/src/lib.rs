@@ -77,7 +77,10 @@ pub use taskwright_core::{
     Replace, RetryPolicy, State, StateName, Subject, Timestamp, Token, Unique, Until, WorkerId,
     format_duration, limits, parse_duration,
 };
-pub use taskwright_engine::{Api, Enqueued, Error, ErrorCode, JobRequest, Result, Start};
+pub use taskwright_engine::{
+    Api, Cost, CostCell, CostSums, Costs, Enqueued, Error, ErrorCode, JobRequest, Result, Start,
+    TaskCosts, Times, WorkerCosts,
+};
 pub use taskwright_local::Soundness;
 pub use taskwright_macros::task;
 #[cfg(feature = "postgres")]
