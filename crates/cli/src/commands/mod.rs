@@ -4,6 +4,7 @@ pub mod adjust;
 pub mod bench;
 pub mod cancel;
 pub mod claim;
+pub mod costs;
 pub mod delete;
 pub mod doctor;
 pub mod each;
