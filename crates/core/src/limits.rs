@@ -48,6 +48,14 @@ pub const COST_WORKERS_MAX: usize = 64;
 pub const COST_NAMESPACES_MAX: usize = 8;
 /// Most attempts that an engine remembers the start of, to know how long they ran.
 pub const COST_ATTEMPTS_MAX: usize = 100_000;
+/// Most jobs of a simulation.
+pub const SIMULATED_JOBS_MAX: u64 = 20_000_000;
+/// Most workers of a simulation at one time.
+pub const SIMULATED_WORKERS_MAX: usize = 100_000;
+/// Most groups, and most limit keys of one name, of a class of jobs in a simulation.
+pub const SIMULATED_KEYS_MAX: u32 = 1_000_000;
+/// The longest time that can be simulated.
+pub const SIMULATED_SPAN_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// Most parents a job waits for.
 pub const PARENTS_MAX: usize = 1_000;
 /// Most lanes (queue × task × requirement) in a store.
