@@ -7,8 +7,8 @@ use taskwright_core::Name;
 
 use crate::commands::{
     adjust, bench, cancel, claim, costs, delete, doctor, each, enqueue, fsck, job, jobs, limit,
-    limits, migrate, moving, nodes, pause, peek, queues, redrive, report, resume, serve, size,
-    worker, workers,
+    limits, migrate, moving, nodes, pause, peek, queues, redrive, report, resume, serve, simulate,
+    size, worker, workers,
 };
 
 /// Durable jobs: enqueue them, run them, get results; nothing is lost when anything is killed.
@@ -112,6 +112,8 @@ pub enum Command {
     Move(moving::Arguments),
     /// Bring the schema of a store in PostgreSQL to the version of this program
     Migrate(migrate::Arguments),
+    /// Play a workload against the scheduling code, with a virtual clock
+    Simulate(simulate::Arguments),
     /// Measure scheduling, execution, latency and error handling, beside their floors
     Bench(bench::Arguments),
 }

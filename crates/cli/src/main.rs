@@ -56,6 +56,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
     }
     match command {
+        Command::Simulate(arguments) => commands::simulate::run(&global, arguments).await,
         Command::Bench(arguments) => commands::bench::run(&global, arguments).await,
         Command::Each(arguments) => commands::each::run(&global, arguments).await,
         Command::Serve(arguments) => commands::serve::run(&global, arguments).await,

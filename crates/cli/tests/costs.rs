@@ -10,8 +10,7 @@ use support::Sandbox;
 #[test]
 fn a_server_tells_what_passed_through_it() {
     let sandbox = Sandbox::new();
-    let mut server =
-        sandbox.start(["serve", "--data", "data", "--listen", "127.0.0.1:0", "--json"]);
+    let server = sandbox.start(["serve", "--data", "data", "--listen", "127.0.0.1:0", "--json"]);
     let line: Value = serde_json::from_str(&server.says("listening")).unwrap();
     let url = line["listening"].as_str().unwrap();
     let token = sandbox.read("data/token");

@@ -24,6 +24,7 @@ pub mod redrive;
 pub mod report;
 pub mod resume;
 pub mod serve;
+pub mod simulate;
 pub mod size;
 pub mod worker;
 pub mod workers;
