@@ -277,8 +277,10 @@ fn side_by_side(outcomes: &[(Option<&str>, Outcome)]) -> String {
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
     let mut table = show::table(&io::stdout(), &heads);
     let mut row = |name: String, cell: &dyn Fn(&Outcome) -> String| {
-        let cells = outcomes.iter().map(|(_, outcome)| cell(outcome));
-        table.add_row([name].into_iter().chain(cells));
+        let cells: Vec<String> = outcomes.iter().map(|(_, outcome)| cell(outcome)).collect();
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            table.add_row([name].into_iter().chain(cells));
+        }
     };
     row("jobs".into(), &|outcome| show::count(outcome.jobs));
     row("completed".into(), &|outcome| show::count(outcome.completed));
