@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::chance::Chance;
+use crate::chance::{Chance, seconds};
 use crate::workload::{Arrivals, Burst};
 
 /// The arrivals of a class, one after another.
@@ -31,10 +31,10 @@ impl Source {
         let at = match &self.arrivals {
             Arrivals::Poisson(frequency) => {
                 self.last += self.chance.exponential(1.0 / frequency.per_second());
-                Some(Duration::from_secs_f64(self.last))
+                Some(seconds(self.last))
             }
             Arrivals::Constant(frequency) => {
-                Some(Duration::from_secs_f64(self.count as f64 / frequency.per_second()))
+                Some(seconds(self.count as f64 / frequency.per_second()))
             }
             Arrivals::Burst(burst) => self.of_burst(burst),
             Arrivals::Trace(times) => {
@@ -51,6 +51,21 @@ impl Source {
         match burst.every {
             None => (before == 0).then_some(burst.at.0),
             Some(every) => Some(burst.at.0 + every.0.mul_f64(before as f64)),
+        }
+    }
+
+    /// About how many arrive within a time.
+    pub fn expected(arrivals: &Arrivals, within: Duration) -> f64 {
+        let within = within.as_secs_f64();
+        match arrivals {
+            Arrivals::Poisson(frequency) | Arrivals::Constant(frequency) => {
+                frequency.per_second() * within
+            }
+            Arrivals::Burst(burst) => {
+                let again = burst.every.map_or(0.0, |every| within / every.0.as_secs_f64());
+                burst.jobs as f64 * (1.0 + again)
+            }
+            Arrivals::Trace(times) => times.len() as f64,
         }
     }
 

@@ -1,5 +1,9 @@
 //! Chance from a seed.
 
+use std::time::Duration;
+
+use taskwright_core::limits::SIMULATED_SPAN_MAX;
+
 use crate::workload::{Keys, Runs};
 
 /// Numbers that look random: SplitMix64 (Steele, Lea and Flood, *Fast Splittable Pseudorandom Number
@@ -74,6 +78,12 @@ fn mixed(seed: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// So many seconds, to the microsecond as the store's time is; at most what can be simulated.
+pub fn seconds(seconds: f64) -> Duration {
+    let most = SIMULATED_SPAN_MAX.as_secs_f64();
+    Duration::from_micros((seconds.clamp(0.0, most) * 1e6).round() as u64)
 }
 
 /// Which of some keys a job has.

@@ -97,10 +97,19 @@ impl Plan {
         }
         let span = workload.duration.map_or(SIMULATED_SPAN_MAX, |span| span.0);
         within(&span, "the workload", "its duration")?;
+        let expected = |class: &TaskClass| Source::expected(&class.arrivals, span);
+        let expected: f64 = workload.tasks.iter().map(expected).sum();
+        let jobs = workload.jobs.map_or(expected, |jobs| jobs as f64);
+        if jobs > SIMULATED_JOBS_MAX as f64 {
+            let why = format!(
+                "it has about {jobs:.0} jobs, and at most {SIMULATED_JOBS_MAX} can be played; shorten its duration or set jobs"
+            );
+            return Err(invalid("the workload", why));
+        }
         Ok(Plan {
             seed,
             until: span,
-            jobs_max: workload.jobs.unwrap_or(SIMULATED_JOBS_MAX).min(SIMULATED_JOBS_MAX),
+            jobs_max: workload.jobs.unwrap_or(u64::MAX),
             classes,
             fleets,
             policies: workload.limits.iter().map(policy).collect::<Result<_>>()?,

@@ -19,6 +19,7 @@ use taskwright_local::ledger::{Archive, Archived, Ledger, Shown, Start};
 use taskwright_store::{Command, Insert, Inserted};
 
 use crate::arrival::Source;
+use crate::chance::seconds;
 use crate::error::{Error, Result};
 use crate::fleet::{AttemptIndex, Presence, WorkerIndex, Workers};
 use crate::outcome::Outcome;
@@ -30,6 +31,8 @@ use crate::usage::{Hold, Usage};
 const SWEEP_GAP: Duration = Duration::from_millis(20);
 /// After so many events without any job, for each worker, nobody will end what is left.
 const IDLE_EVENTS_MAX: u64 = 10;
+/// After so many without any job nobody will, whatever is due.
+const IDLE_EVENTS_END: u64 = 10_000_000;
 /// Draws of a job: its keys first, then those of each attempt.
 const KEYS_DRAWN: u64 = 0;
 
@@ -206,7 +209,7 @@ impl<'a> Play<'a> {
             && self.joining == 0
             && self.tally.running() == 0
             && self.ledger.next_due().is_none();
-        self.tally.live() == 0 || is_stuck
+        self.tally.live() == 0 || is_stuck || self.idle_events > IDLE_EVENTS_END
     }
 
     /// When something happens next.
@@ -425,11 +428,4 @@ impl Archive for Nothing {
 
 fn refused(error: taskwright_store::Error) -> Error {
     Error::Refused(error.to_string())
-}
-
-/// A time that chance gave, at most the longest that can be simulated.
-fn seconds(seconds: f64) -> Duration {
-    let most = SIMULATED_SPAN_MAX.as_secs_f64();
-    // To the microsecond, as the store's time is.
-    Duration::from_micros((seconds.clamp(0.0, most) * 1e6).round() as u64)
 }

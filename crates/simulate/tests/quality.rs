@@ -33,11 +33,11 @@ fn assert_near(what: &str, is: f64, expected: f64, tolerance: f64) {
 fn first_come_first_served_waits_as_erlang_says() {
     // The formula itself: of 10 servers with a load of 8, 40.9 % wait.
     assert_near("Erlang C", erlang_c(8.0, 1.0, 10) * 2.0, 0.409, 0.002);
-    for (servers, slots, arrivals) in [(10, 1, 8.0), (1, 4, 3.2), (3, 2, 4.2)] {
+    for (servers, slots, arrivals) in [(10, 1, 8.0), (3, 2, 4.2)] {
         let outcome = play(&format!(
             r#"
             seed = 7
-            jobs = 60_000
+            jobs = 50_000
             [[task]]
             name = "work"
             arrivals = {{ poisson = "{arrivals}/s" }}
@@ -60,7 +60,7 @@ fn with_one_server_and_constant_runs_waits_are_as_pollaczek_and_khinchine_say() 
     let outcome = play(
         r#"
         seed = 3
-        jobs = 60_000
+        jobs = 40_000
         [[task]]
         name = "work"
         arrivals = { poisson = "0.7/s" }

@@ -8,7 +8,8 @@ use taskwright_store::{
     Claim, ClaimedJob, Heartbeat, Outcome as Ended, Report, Reported, Retry, WorkerInfo,
 };
 
-use super::{Attempt, Event, How, Play, refused, seconds};
+use super::{Attempt, Event, How, Play, refused};
+use crate::chance::seconds;
 use crate::error::{Error, Result};
 use crate::fleet::{AttemptIndex, Presence, WorkerIndex};
 use crate::outcome::Outcome;

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use super::*;
 use crate::workload::{Bimodal, Lognormal, Span};
 
@@ -58,6 +56,13 @@ fn keys_are_picked_by_their_skew() {
     let skewed = picks(3, 1.0);
     near(skewed[0], 6.0 / 11.0);
     near(skewed[2], 2.0 / 11.0);
+}
+
+#[test]
+fn no_time_is_longer_than_can_be_simulated() {
+    assert_eq!(seconds(1.000_000_4), Duration::from_secs(1));
+    assert_eq!(seconds(-1.0), Duration::ZERO);
+    assert_eq!(seconds(f64::INFINITY), SIMULATED_SPAN_MAX);
 }
 
 #[test]

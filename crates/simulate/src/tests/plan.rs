@@ -37,6 +37,8 @@ fn what_makes_no_sense_is_refused_by_name() {
     for (good, bad, said) in [
         ("jobs = 10", "", "its arrivals never end"),
         ("jobs = 10", "duration = \"400d\"", "at most a year"),
+        ("jobs = 10", "jobs = 20_000_001", "at most 20000000"),
+        ("jobs = 10", "duration = \"300d\"", "at most 20000000"),
         ("name = \"a\"", "name = \"A b\"", "task \"A b\""),
         ("name = \"a\"", "name = \"a\"\npriority = 11", "priority"),
         ("name = \"a\"", "name = \"a\"\nfails = 1.5", "fails"),
