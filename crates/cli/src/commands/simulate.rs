@@ -308,17 +308,15 @@ fn side_by_side(outcomes: &[(Option<&str>, Outcome)]) -> String {
     show::rendered(&table)
 }
 
-fn waiting_rows<'o>(
+fn waiting_rows(
     of: &str,
     row: &mut impl FnMut(String, &dyn Fn(&Outcome) -> String),
-    waits: &'o dyn Fn(&Outcome) -> Option<&Waits>,
+    waits: &dyn Fn(&Outcome) -> Option<&Waits>,
 ) {
-    let figures: [(&str, fn(&Waits) -> std::time::Duration); 3] =
-        [("mean", |waits| waits.mean), ("p99", |waits| waits.p99), ("max", |waits| waits.max)];
     let of = if of.is_empty() { String::new() } else { format!(" of {}", show::short(of, 24)) };
-    for (word, figure) in figures {
+    for (at, word) in [(0, "mean"), (3, "p99"), (4, "max")] {
         row(format!("{word} wait{of}"), &|outcome| {
-            waits(outcome).map(|waits| format_duration(figure(waits))).unwrap_or_default()
+            waits(outcome).map(|waits| spread(waits)[at].clone()).unwrap_or_default()
         });
     }
 }
