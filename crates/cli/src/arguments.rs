@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use taskwright_core::Name;
 
 use crate::commands::{
-    adjust, bench, calendars, cancel, claim, delete, doctor, each, enqueue, fsck, job, jobs, limit,
-    limits, migrate, moving, nodes, pause, peek, queues, redrive, report, resume, schedules, serve,
-    size, worker, workers,
+    adjust, bench, calendars, cancel, claim, costs, delete, doctor, each, enqueue, fsck, job, jobs,
+    limit, limits, migrate, moving, nodes, pause, peek, queues, redrive, report, resume, schedules,
+    serve, simulate, size, worker, workers,
 };
 
 /// Durable jobs: enqueue them, run them, get results; nothing is lost when anything is killed.
@@ -80,6 +80,8 @@ pub enum Command {
     Size(size::Arguments),
     /// List workers
     Workers(workers::Arguments),
+    /// Show how long which tasks waited for and ran on which workers
+    Costs(costs::Arguments),
     /// List the processes that have the store open
     Nodes(nodes::Arguments),
     /// List limits
@@ -114,6 +116,8 @@ pub enum Command {
     Move(moving::Arguments),
     /// Bring the schema of a store in PostgreSQL to the version of this program
     Migrate(migrate::Arguments),
+    /// Play a workload against the scheduling code, with a virtual clock
+    Simulate(simulate::Arguments),
     /// Measure scheduling, execution, latency and error handling, beside their floors
     Bench(bench::Arguments),
 }

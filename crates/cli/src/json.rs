@@ -1,10 +1,11 @@
 //! What `--json` prints. Field names are those of the HTTP API.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use taskwright::{Limit, Subject};
+use taskwright::{CostCell, CostSums, Costs, Limit, Subject, TaskCosts, Times, WorkerCosts};
 use taskwright_core::{AttemptRecord, Job, JobError, Json, Place, State, Until};
 use taskwright_store::{NodeView, QueueCounts, WorkerView};
 
@@ -314,4 +315,115 @@ impl<'a> From<&'a NodeView> for NodeLine<'a> {
 /// JSON that somebody else has written, as a line.
 pub fn in_a_line(text: &[u8]) -> String {
     String::from_utf8_lossy(text).replace(['\n', '\r'], " ")
+}
+
+/// The cost matrix.
+#[derive(Serialize)]
+pub struct CostsLine<'a> {
+    node: &'a str,
+    since: String,
+    now: String,
+    tasks: Vec<SumsLine<'a>>,
+    workers: Vec<SumsLine<'a>>,
+    cells: Vec<CellLine>,
+    total: SumsLine<'a>,
+}
+
+#[derive(Default, Serialize)]
+struct SumsLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    completed: u64,
+    failed: u64,
+    given_back: u64,
+    waiting: TimesLine,
+    running: TimesLine,
+}
+
+#[derive(Default, Serialize)]
+struct TimesLine {
+    count: u64,
+    sum_ms: f64,
+    mean_ms: f64,
+    p50_ms: f64,
+    p90_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+}
+
+#[derive(Serialize)]
+struct CellLine {
+    task: usize,
+    worker: usize,
+    started: u64,
+    waiting_ms: f64,
+    ended: u64,
+    running_ms: f64,
+}
+
+impl<'a> From<&'a Costs> for CostsLine<'a> {
+    fn from(costs: &'a Costs) -> Self {
+        let task = |row: &'a TaskCosts| SumsLine {
+            task: row.task.as_ref().map(|task| task.as_str()),
+            ..SumsLine::from(&row.sums)
+        };
+        let worker = |column: &'a WorkerCosts| SumsLine {
+            worker: column.worker.map(|worker| worker.to_string()),
+            name: column.worker.map(|_| &*column.name),
+            ..SumsLine::from(&column.sums)
+        };
+        let cell = |cell: &CostCell| CellLine {
+            task: cell.task,
+            worker: cell.worker,
+            started: cell.cost.started,
+            waiting_ms: millis(cell.cost.waiting),
+            ended: cell.cost.ended,
+            running_ms: millis(cell.cost.running),
+        };
+        CostsLine {
+            node: &costs.node,
+            since: costs.since.to_string(),
+            now: costs.now.to_string(),
+            tasks: costs.tasks.iter().map(task).collect(),
+            workers: costs.workers.iter().map(worker).collect(),
+            cells: costs.cells.iter().map(cell).collect(),
+            total: SumsLine::from(&costs.total),
+        }
+    }
+}
+
+impl From<&CostSums> for SumsLine<'_> {
+    fn from(sums: &CostSums) -> Self {
+        SumsLine {
+            completed: sums.completed,
+            failed: sums.failed,
+            given_back: sums.given_back,
+            waiting: TimesLine::from(&sums.waiting),
+            running: TimesLine::from(&sums.running),
+            ..SumsLine::default()
+        }
+    }
+}
+
+impl From<&Times> for TimesLine {
+    fn from(times: &Times) -> Self {
+        TimesLine {
+            count: times.count,
+            sum_ms: millis(times.sum),
+            mean_ms: millis(times.mean()),
+            p50_ms: millis(times.p50),
+            p90_ms: millis(times.p90),
+            p99_ms: millis(times.p99),
+            max_ms: millis(times.max),
+        }
+    }
+}
+
+/// Milliseconds with their thousandths.
+pub fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -6,6 +6,7 @@ mod connect;
 mod each;
 mod exit;
 mod json;
+mod matrix;
 mod payload;
 mod show;
 mod signals;
@@ -55,6 +56,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
     }
     match command {
+        Command::Simulate(arguments) => commands::simulate::run(&global, arguments).await,
         Command::Bench(arguments) => commands::bench::run(&global, arguments).await,
         Command::Each(arguments) => commands::each::run(&global, arguments).await,
         Command::Serve(arguments) => commands::serve::run(&global, arguments).await,
@@ -66,6 +68,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Peek(arguments) => commands::peek::run(&global, arguments).await,
         Command::Size(arguments) => commands::size::run(&global, arguments).await,
         Command::Workers(arguments) => commands::workers::run(&global, arguments).await,
+        Command::Costs(arguments) => commands::costs::run(&global, arguments).await,
         Command::Nodes(arguments) => commands::nodes::run(&global, arguments).await,
         Command::Limits(arguments) => commands::limits::run(&global, arguments).await,
         Command::Limit(arguments) => commands::limit::run(&global, arguments).await,

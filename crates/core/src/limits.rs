@@ -40,6 +40,22 @@ pub const RETRY_DELAYS_MAX: usize = 100;
 pub const WORKER_NAME_BYTES_MAX: usize = 256;
 /// Most callers that wait for jobs to end, at one engine.
 pub const WAITERS_MAX: usize = 100_000;
+/// Most tasks that an engine keeps the costs of one by one, in each namespace.
+pub const COST_TASKS_MAX: usize = 128;
+/// Most workers that an engine keeps the costs of one by one, in each namespace.
+pub const COST_WORKERS_MAX: usize = 64;
+/// Most namespaces that an engine keeps costs of.
+pub const COST_NAMESPACES_MAX: usize = 8;
+/// Most attempts that an engine remembers the start of, to know how long they ran.
+pub const COST_ATTEMPTS_MAX: usize = 100_000;
+/// Most jobs of a simulation.
+pub const SIMULATED_JOBS_MAX: u64 = 20_000_000;
+/// Most workers of a simulation at one time.
+pub const SIMULATED_WORKERS_MAX: usize = 100_000;
+/// Most groups, and most limit keys of one name, of a class of jobs in a simulation.
+pub const SIMULATED_KEYS_MAX: u32 = 1_000_000;
+/// The longest time that can be simulated.
+pub const SIMULATED_SPAN_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// Most parents a job waits for.
 pub const PARENTS_MAX: usize = 1_000;
 /// Most lanes (queue × task × requirement) in a store.

@@ -14,6 +14,7 @@ use taskwright_store::{
     NodeView, Page, QueueCounts, Refusal, Report, Reported, WorkerView,
 };
 
+use crate::costs::Costs;
 use crate::error::Result;
 use crate::schedules::Scheduling;
 
@@ -203,6 +204,11 @@ pub trait Api: Send + Sync + 'static {
     }
     /// The workers of a namespace.
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>>;
+    /// How long the jobs of which task waited for and ran on which worker, as far as this process saw it.
+    async fn costs(&self, namespace: &Name) -> Result<Costs> {
+        let _ = namespace;
+        Ok(Costs::default())
+    }
     /// The processes that have the store open; where only one can, that one.
     async fn nodes(&self) -> Result<Vec<NodeView>> {
         Ok(Vec::new())

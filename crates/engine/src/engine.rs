@@ -2,13 +2,13 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
-use taskwright_core::{Job, JobId, Name, Policy, Subject, Timestamp, WorkerId};
+use taskwright_core::{Job, JobId, Name, Policy, Subject, Timestamp, Token, Verdict, WorkerId};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
     Insert, Inserted, NodeView, Page, QueueCounts, Refusal, Report, Reported, Store, Swept,
@@ -19,6 +19,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::api::{Api, Enqueued, JobRequest, Start, Work, WorkReply};
+use crate::costs::Costs;
+use crate::costs::book::Book;
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::IdSource;
 use crate::nudged::Nudged;
@@ -37,6 +39,7 @@ pub struct Engine {
     ids: Arc<IdSource>,
     waiters: Arc<Waiters>,
     nudged: Arc<Nudged>,
+    costs: Mutex<Book>,
     /// When the thread should sweep next.
     pub(crate) due: Arc<Due>,
     pub(crate) clerk: Arc<Clerk>,
@@ -89,7 +92,18 @@ impl Engine {
         let nudged = Arc::new(Nudged::default());
         background.runtime.spawn(Arc::clone(&nudged).listen(store.nudges()));
         let (waiters, started_at) = (Arc::default(), Instant::now());
-        Ok(Arc::new(Engine { store, ids, waiters, nudged, due, clerk, background, started_at }))
+        let costs = Mutex::default();
+        Ok(Arc::new(Engine {
+            store,
+            ids,
+            waiters,
+            nudged,
+            costs,
+            due,
+            clerk,
+            background,
+            started_at,
+        }))
     }
 
     /// Does what is due now, all of it.
@@ -122,6 +136,28 @@ impl Engine {
 
     pub(crate) async fn now(&self) -> Result<Timestamp> {
         Ok(self.store.now().await?)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.costs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a node calls itself, by its epoch.
+    async fn name_of(&self, epoch: u32) -> Result<Arc<str>> {
+        let node = self.nodes().await?.into_iter().find(|node| node.epoch == epoch);
+        Ok(node.map_or_else(own_name, |node| node.name))
+    }
+
+    /// Notes what attempts cost whose reports counted, now or when they came first.
+    fn note_ends(&self, told: &[(Token, Option<Verdict>)], reported: &[Reported], at: Instant) {
+        let at = at.saturating_duration_since(self.started_at);
+        let mut book = self.book();
+        for (&(token, verdict), answer) in told.iter().zip(reported) {
+            let counted = matches!(answer, Reported::Applied { .. } | Reported::Already);
+            if let Some(verdict) = verdict.filter(|_| counted) {
+                book.ended(token, verdict, at);
+            }
+        }
     }
 
     async fn look(&self, namespace: &Name, id: JobId) -> Result<Option<Job>> {
@@ -186,7 +222,12 @@ impl Api for Engine {
 
     async fn claim(&self, mut claim: Claim) -> Result<Vec<ClaimedJob>> {
         validate::claim(&mut claim)?;
-        Ok(self.store.claim(claim).await?)
+        let (namespace, worker) = (claim.namespace.clone(), claim.worker);
+        let jobs = self.store.claim(claim).await?;
+        if !jobs.is_empty() {
+            self.book().started(&namespace, worker, &jobs, self.started_at.elapsed());
+        }
+        Ok(jobs)
     }
 
     async fn report(&self, mut reports: Vec<Report>) -> Result<Vec<Reported>> {
@@ -195,7 +236,9 @@ impl Api for Engine {
         }
         validate::reports(&mut reports)?;
         let (asked_at, due_after) = (Instant::now(), sweeper::due_after(&reports));
+        let told: Vec<_> = reports.iter().map(|r| (r.token, r.outcome.verdict())).collect();
         let reported = self.store.report(reports).await?;
+        self.note_ends(&told, &reported, asked_at);
         if let Some(wait) = due_after {
             self.due.by(asked_at + wait);
         }
@@ -205,6 +248,7 @@ impl Api for Engine {
     async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
         validate::heartbeat(&heartbeat)?;
         self.nudged.beats(&heartbeat.namespace, heartbeat.worker);
+        self.book().named(&heartbeat.namespace, heartbeat.worker, &heartbeat.info.name);
         Ok(self.store.heartbeat(heartbeat).await?)
     }
 
@@ -287,6 +331,14 @@ impl Api for Engine {
         Ok(self.store.workers(namespace).await?)
     }
 
+    async fn costs(&self, namespace: &Name) -> Result<Costs> {
+        let Description { epoch, now, .. } = self.store.describe().await?;
+        let node = self.name_of(epoch).await?;
+        let (costs, since) = self.book().costs(namespace);
+        let counted = self.started_at.elapsed().saturating_sub(since);
+        Ok(Costs { node, since: now.minus(counted), now, ..costs })
+    }
+
     async fn nodes(&self) -> Result<Vec<NodeView>> {
         let nodes = self.store.nodes().await?;
         if !nodes.is_empty() {
@@ -295,7 +347,7 @@ impl Api for Engine {
         let Description { epoch, now, .. } = self.store.describe().await?;
         Ok(vec![NodeView {
             epoch,
-            name: format!("pid:{}", std::process::id()).into(),
+            name: own_name(),
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: now.minus(self.started_at.elapsed()),
             seen_at: now,
@@ -347,6 +399,10 @@ impl Api for Engine {
         }
         Ok(self.store.close().await?)
     }
+}
+
+fn own_name() -> Arc<str> {
+    format!("pid:{}", std::process::id()).into()
 }
 
 /// What the caller hears of one job. `Skipped` is not an answer: the refused one speaks for it.

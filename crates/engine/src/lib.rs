@@ -5,6 +5,7 @@
 //! server implements it over the wire, so that the same program runs on either.
 
 pub mod api;
+mod costs;
 mod engine;
 pub mod error;
 mod fingerprint;
@@ -16,6 +17,7 @@ mod validate;
 mod waiters;
 
 pub use api::{Api, Enqueued, JobRequest, Start, Work, WorkReply};
+pub use costs::{Cost, CostCell, CostSums, Costs, TaskCosts, Times, WorkerCosts};
 pub use engine::Engine;
 pub use error::{Error, ErrorCode, Result};
 pub use fingerprint::fingerprint;

@@ -8,6 +8,7 @@
 
 mod claim;
 mod control;
+mod costs;
 mod enqueue;
 mod extras;
 mod fresh;

@@ -38,6 +38,8 @@ pub enum Operation {
     Schedule,
     /// Workers.
     Workers,
+    /// The cost matrix.
+    Costs,
     /// Processes that have the store open.
     Nodes,
     /// What the store is.
@@ -46,7 +48,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Operation; 18] = [
+    pub const ALL: [Operation; 19] = [
         Operation::Enqueue,
         Operation::Claim,
         Operation::Report,
@@ -63,6 +65,7 @@ impl Operation {
         Operation::Schedules,
         Operation::Schedule,
         Operation::Workers,
+        Operation::Costs,
         Operation::Nodes,
         Operation::Describe,
     ];
@@ -86,6 +89,7 @@ impl Operation {
             Operation::Schedules => "schedules",
             Operation::Schedule => "schedule",
             Operation::Workers => "workers",
+            Operation::Costs => "costs",
             Operation::Nodes => "nodes",
             Operation::Describe => "describe",
         }

@@ -11,7 +11,7 @@ use crate::listen::{self, Listen};
 use crate::look::{self, Get, Peek, Wait};
 use crate::operation::Operation;
 use crate::schedules::{self, Look};
-use crate::{claim, control, heartbeat, job, policy, report, status, work};
+use crate::{claim, control, costs, heartbeat, job, policy, report, status, work};
 
 /// Answers one request. `actor` is who asks, for the audit record.
 pub async fn answer(
@@ -60,6 +60,7 @@ pub async fn answer(
         Operation::Workers => {
             workers(api, &status::decode_namespace("workers request", body)?).await
         }
+        Operation::Costs => costs(api, &status::decode_namespace("costs request", body)?).await,
         Operation::Policies => {
             let namespace = status::decode_namespace("policies request", body)?;
             policies(api, &namespace).await
@@ -151,6 +152,11 @@ async fn counts(api: &dyn Api, namespace: &Name, queue: &Name) -> Result<QueueCo
 /// The workers of a namespace.
 pub async fn workers(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
     Ok(status::encode_workers(&api.workers(namespace).await?))
+}
+
+/// The cost matrix of a namespace.
+pub async fn costs(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
+    Ok(costs::encode(&api.costs(namespace).await?))
 }
 
 /// The policies of a namespace.

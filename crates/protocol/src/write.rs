@@ -78,6 +78,16 @@ impl Object<'_> {
         self.number(key, u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     }
 
+    /// Milliseconds with their thousandths.
+    pub(crate) fn fine_millis(&mut self, key: &str, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.number(key, micros / 1_000);
+        if !micros.is_multiple_of(1_000) {
+            let thousandths = format!(".{:03}", micros % 1_000);
+            self.buffer.extend_from_slice(thousandths.trim_end_matches('0').as_bytes());
+        }
+    }
+
     pub(crate) fn flag(&mut self, key: &str, flag: bool) {
         let buffer = self.key(key);
         buffer.extend_from_slice(if flag { b"true" } else { b"false" });

@@ -54,6 +54,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/v1/queues/{queue}/pause", post(pause))
         .route("/v1/queues/{queue}/resume", post(resume))
         .route("/v1/workers", get(workers))
+        .route("/v1/costs", get(costs))
         .route("/v1/nodes", get(nodes))
         .route("/v1/policies", get(policies).put(set_policy))
         .route("/v1/describe", get(describe))
@@ -264,6 +265,11 @@ async fn resume(
 async fn workers(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
     let namespace = only_namespace(query.as_deref())?;
     context.ask(Duration::ZERO, service::workers(&*context.api, &namespace)).await
+}
+
+async fn costs(State(context): Shared, RawQuery(query): RawQuery) -> Answer {
+    let namespace = only_namespace(query.as_deref())?;
+    context.ask(Duration::ZERO, service::costs(&*context.api, &namespace)).await
 }
 
 async fn policies(State(context): Shared, RawQuery(query): RawQuery) -> Answer {

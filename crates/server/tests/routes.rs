@@ -76,6 +76,25 @@ async fn enqueue_claim_report_get() {
 }
 
 #[tokio::test]
+async fn the_cost_matrix_tells_what_passed_through() {
+    let server = Running::start().await;
+    enqueue(&server, json!({ "id": ID, "task": "add", "args": [4, 4] })).await;
+    let jobs = claim(&server, 1, 10).await;
+    report(&server, ID, &jobs[0]["token"], json!({ "outcome": "completed" })).await;
+
+    let costs = server.get("/v1/costs").await.ok();
+    assert_eq!(costs["tasks"].as_array().unwrap().len(), 1, "{costs}");
+    let (row, column, cell) = (&costs["tasks"][0], &costs["workers"][0], &costs["cells"][0]);
+    assert_eq!((&row["task"], &row["completed"]), (&json!("add"), &json!(1)));
+    assert_eq!((&column["worker"], &column["waiting"]["count"]), (&json!(WORKER), &json!(1)));
+    assert_eq!((&cell["started"], &cell["ended"]), (&json!(1), &json!(1)));
+    assert_eq!(cell["running_ms"], costs["total"]["running"]["max_ms"]);
+    assert!(costs["since"].as_str().unwrap() <= costs["now"].as_str().unwrap(), "{costs}");
+    let posted = server.post("/v1/costs", r#"{"namespace": "other"}"#).await.ok();
+    assert_eq!((&posted["cells"], &posted["node"]), (&json!([]), &costs["node"]));
+}
+
+#[tokio::test]
 async fn a_single_job_and_a_consumer_by_hand() {
     let server = Running::start().await;
     let reply = server.post("/v1/jobs", r#"{"task":"add","args":[1,2]}"#).await.ok();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use taskwright_core::limits::BATCH_MAX;
 use taskwright_core::{Job as JobView, JobId, Name};
 use taskwright_engine::ids::IdSource;
-use taskwright_engine::{Api, Enqueued, Error, ErrorCode, JobRequest, Result};
+use taskwright_engine::{Api, Costs, Enqueued, Error, ErrorCode, JobRequest, Result};
 use taskwright_store::{
     Command, Controlled, Description, Events, Filter, NodeView, Page, QueueCounts, WorkerView,
 };
@@ -240,6 +240,13 @@ impl Taskwright {
     /// The workers of the namespace.
     pub async fn workers(&self) -> Result<Vec<WorkerView>> {
         self.retrying(|| self.shared.api.workers(&self.shared.namespace)).await
+    }
+
+    /// The cost matrix: how long the jobs of which task waited for and ran on which worker, with sums
+    /// and percentiles. It tells of the attempts that passed through one process since it opened the
+    /// store: this one, or the server that this is a client of.
+    pub async fn costs(&self) -> Result<Costs> {
+        self.retrying(|| self.shared.api.costs(&self.shared.namespace)).await
     }
 
     /// The processes that have the store open.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use taskwright_core::{Job as JobView, JobId, StateName};
-use taskwright_engine::{Enqueued, Error, ErrorCode, Result};
+use taskwright_engine::{Costs, Enqueued, Error, ErrorCode, Result};
 use taskwright_store::{Controlled, Description, Filter, NodeView, Page, QueueCounts, WorkerView};
 use tokio::runtime::Runtime;
 
@@ -152,6 +152,11 @@ impl Taskwright {
     /// The workers of the namespace.
     pub fn workers(&self) -> Result<Vec<WorkerView>> {
         self.runtime.run(self.app.workers())
+    }
+
+    /// The cost matrix, as far as one process saw it; see [`crate::Taskwright::costs`].
+    pub fn costs(&self) -> Result<Costs> {
+        self.runtime.run(self.app.costs())
     }
 
     /// The processes that have the store open.

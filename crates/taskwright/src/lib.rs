@@ -81,8 +81,9 @@ pub use taskwright_core::{
     format_duration, limits, parse_duration,
 };
 pub use taskwright_engine::{
-    Api, Backfilled, Enqueued, Error, ErrorCode, JobRequest, Recurrence, Result, ScheduleChange,
-    ScheduleSpec, ScheduleView, Standing, Start,
+    Api, Backfilled, Cost, CostCell, CostSums, Costs, Enqueued, Error, ErrorCode, JobRequest,
+    Recurrence, Result, ScheduleChange, ScheduleSpec, ScheduleView, Standing, Start, TaskCosts,
+    Times, WorkerCosts,
 };
 pub use taskwright_local::Soundness;
 pub use taskwright_macros::task;

@@ -45,6 +45,25 @@ async fn who(ctx: &Context, name: String) -> String {
 }
 
 #[tokio::test]
+async fn the_costs_of_what_a_worker_ran_are_told() {
+    on_each_store(|app| async move {
+        let worker = app.worker().serve(add).serve(multiply).start().unwrap();
+        for number in 0..3 {
+            app.enqueue(add::job(number, 1)).await.unwrap().result().await.unwrap();
+        }
+        app.enqueue(multiply::job(1, 1)).await.unwrap().result().await.unwrap();
+        worker.stop().await.unwrap();
+        let costs = app.costs().await.unwrap();
+        let sums = costs.of_task(&"add".parse().unwrap()).unwrap();
+        assert_eq!((sums.completed, sums.waiting.count, sums.running.count), (3, 3, 3));
+        assert!(sums.running.p50 > Duration::ZERO && sums.running.max <= sums.running.sum);
+        assert_eq!((costs.tasks.len(), costs.workers.len(), costs.cells.len()), (2, 1, 2));
+        assert_eq!(costs.total.completed, 4);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_job_gives_its_result() {
     on_each_store(|app| async move {
         let worker = app.worker().serve(add).serve(multiply).start().unwrap();

@@ -7,13 +7,14 @@ use crate::manifest::{Manifest, Need};
 use crate::tree::Tree;
 
 /// What each crate may use, and nothing else.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("taskwright-testbed", &[]),
     ("taskwright-core", &[]),
     ("taskwright-macros", &["taskwright-core"]),
     ("taskwright-store", &["taskwright-core"]),
     ("taskwright-local", &["taskwright-store", "taskwright-core"]),
     ("taskwright-postgres", &["taskwright-store", "taskwright-core"]),
+    ("taskwright-simulate", &["taskwright-local", "taskwright-store", "taskwright-core"]),
     ("taskwright-engine", &["taskwright-store", "taskwright-core"]),
     ("taskwright-protocol", &["taskwright-engine", "taskwright-store", "taskwright-core"]),
     (
@@ -56,6 +57,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
         &[
             "taskwright-bench",
             "taskwright-server",
+            "taskwright-simulate",
             "taskwright",
             "taskwright-protocol",
             "taskwright-engine",

@@ -5,18 +5,17 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use comfy_table::Cell;
 use serde_json::json;
-use taskwright_core::{JobId, format_duration};
+use taskwright_core::JobId;
 
+use crate::json::millis;
+use crate::matrix::{Cost, Layout};
 use crate::show;
 
 /// The costliest tasks are shown one by one.
 const ROWS_SHOWN: usize = 10;
 /// So many rows are kept between two selections.
 const ROWS_KEPT: usize = 1_000;
-/// The most columns of workers.
-const COLUMNS_MAX: usize = 8;
 
 /// The cost matrix of a run: sums of all, single rows of the costliest. Clones mean the same one.
 #[derive(Clone, Debug, Default)]
@@ -33,51 +32,6 @@ struct Matrix {
 struct Row {
     task: Arc<str>,
     cells: Vec<(usize, Cost)>,
-}
-
-/// Waiting and running times, summed over attempts.
-#[derive(Copy, Clone, Debug, Default, PartialEq)]
-pub struct Cost {
-    /// From when an attempt was due until it started.
-    pub waiting: Duration,
-    /// From its start to its end.
-    pub running: Duration,
-    /// How many attempts.
-    pub attempts: u64,
-}
-
-impl Cost {
-    /// The cost of one attempt.
-    pub fn of(waiting: Duration, running: Duration) -> Cost {
-        Cost { waiting, running, attempts: 1 }
-    }
-
-    fn add(&mut self, other: Cost) {
-        self.waiting += other.waiting;
-        self.running += other.running;
-        self.attempts += other.attempts;
-    }
-
-    fn minus(self, other: Cost) -> Cost {
-        Cost {
-            waiting: self.waiting.saturating_sub(other.waiting),
-            running: self.running.saturating_sub(other.running),
-            attempts: self.attempts.saturating_sub(other.attempts),
-        }
-    }
-
-    fn total(self) -> Duration {
-        self.waiting + self.running
-    }
-}
-
-impl std::iter::Sum for Cost {
-    fn sum<I: Iterator<Item = Cost>>(costs: I) -> Cost {
-        costs.fold(Cost::default(), |mut sum, cost| {
-            sum.add(cost);
-            sum
-        })
-    }
 }
 
 impl Row {
@@ -122,7 +76,6 @@ impl Costs {
     /// The sums, for JSON.
     pub fn to_json(&self) -> serde_json::Value {
         let matrix = self.matrix();
-        let millis = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
         let shown = |cost: Cost| json!({"attempts": cost.attempts, "waiting_ms": millis(cost.waiting), "running_ms": millis(cost.running)});
         let workers: Vec<_> = matrix
             .workers
@@ -158,71 +111,22 @@ impl Matrix {
     }
 
     fn table(&self, tasks: u64) -> String {
-        let columns = self.columns();
-        let mut heads = vec!["TASK (WAITING + RUNNING)".to_owned()];
-        heads.extend(columns.iter().map(|column| column.head()));
-        heads.push(">SUM".to_owned());
-        let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
-        let mut table = show::table(&io::stderr(), &heads);
-
+        let worker = |j: usize| format!("WORKER {}", j + 1);
+        let mut layout = Layout::new(&io::stderr(), self.workers.len(), worker);
         let mut rows: Vec<&Row> = self.rows.values().collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.sum().total()));
         for row in &rows {
-            let costs: Vec<Cost> = columns.iter().map(|column| column.sum(|j| row.of(j))).collect();
-            table.add_row(cells(show::short(&row.task, 40), &costs));
+            layout.row(show::short(&row.task, 40), |j| row.of(j));
         }
-        let of_worker = |j: usize| self.workers.get(j).copied().unwrap_or_default();
-        let sums: Vec<Cost> = columns.iter().map(|column| column.sum(of_worker)).collect();
         let others = tasks.saturating_sub(rows.len() as u64);
         if others > 0 {
             let shown = |j: usize| rows.iter().map(|row| row.of(j)).sum::<Cost>();
-            let rest: Vec<Cost> =
-                columns.iter().map(|column| column.sum(|j| of_worker(j).minus(shown(j)))).collect();
-            table.add_row(cells(format!("{} more", show::count(others)), &rest));
+            let name = format!("{} more", show::count(others));
+            layout.row(name, |j| self.workers[j].minus(shown(j)));
         }
-        table.add_row(cells("sum".to_owned(), &sums));
-        show::rendered(&table)
+        layout.row("sum".to_owned(), |j| self.workers[j]);
+        layout.rendered()
     }
-
-    /// A column for each worker; the last ones share one where there are many.
-    fn columns(&self) -> Vec<Column> {
-        let workers = self.workers.len();
-        if workers <= COLUMNS_MAX {
-            return (0..workers).map(|worker| Column { from: worker, to: worker + 1 }).collect();
-        }
-        let single = (0..COLUMNS_MAX - 1).map(|worker| Column { from: worker, to: worker + 1 });
-        single.chain([Column { from: COLUMNS_MAX - 1, to: workers }]).collect()
-    }
-}
-
-/// A column of workers `from..to`.
-struct Column {
-    from: usize,
-    to: usize,
-}
-
-impl Column {
-    fn head(&self) -> String {
-        let (first, last) = (self.from + 1, self.to);
-        if first == last { format!(">WORKER {first}") } else { format!(">WORKERS {first}-{last}") }
-    }
-
-    fn sum(&self, cost: impl Fn(usize) -> Cost) -> Cost {
-        (self.from..self.to).map(cost).sum()
-    }
-}
-
-fn cells(name: String, costs: &[Cost]) -> Vec<Cell> {
-    let shown = |cost: Cost| {
-        if cost.attempts == 0 {
-            return String::new();
-        }
-        format!("{} + {}", format_duration(cost.waiting), format_duration(cost.running))
-    };
-    let mut cells = vec![Cell::new(name)];
-    cells.extend(costs.iter().map(|&cost| Cell::new(shown(cost))));
-    cells.push(Cell::new(shown(costs.iter().copied().sum())));
-    cells
 }
 
 #[cfg(test)]

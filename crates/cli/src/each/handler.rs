@@ -10,8 +10,9 @@ use taskwright_store::{Outcome, Retry};
 use tokio::sync::Notify;
 
 use super::console::Console;
-use super::cost::{Cost, Costs};
+use super::cost::Costs;
 use super::input::{Output, input_of, shown};
+use crate::matrix::Cost;
 use crate::subprocess::{self, Meaning, Slots, Template};
 
 /// When an input runs again whose command exited with 75.

@@ -11,9 +11,10 @@ use taskwright_store::{Events, Heard};
 use tokio::sync::watch;
 
 use super::console::Console;
-use super::cost::{Cost, Costs};
+use super::cost::Costs;
 use super::input::{Output, field, input_of, shown};
 use super::roster::{Grown, Roster};
+use crate::matrix::Cost;
 use crate::show;
 
 /// Jobs that are looked at together; each may hold an output of 1 MiB.

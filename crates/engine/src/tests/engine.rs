@@ -1,6 +1,6 @@
 use taskwright_core::{Json, StateName, WorkerId};
 use taskwright_store::{
-    Document, ErrorKind, ManualClock, NaiveStore, Outcome, Profile, Tick, Ticked, Wanted,
+    Clock, Document, ErrorKind, ManualClock, NaiveStore, Outcome, Profile, Tick, Ticked, Wanted,
 };
 
 use super::*;
@@ -112,6 +112,41 @@ async fn waiting_for_nothing_answers_at_once() {
     let brief = Duration::from_millis(1);
     let job = engine.wait(&Name::default_name(), JobId::from_u128(1), brief).await.unwrap();
     assert_eq!(job.unwrap().state().name(), StateName::Available);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_costs_of_what_passed_through_are_counted() {
+    let Bench { engine, clock } = bench();
+    let here = Name::default_name();
+    assert_eq!(engine.costs(&here).await.unwrap().total.waiting.count, 0);
+    engine.enqueue(vec![request(1), request(2)], false).await.unwrap();
+    clock.advance(Duration::from_secs(7));
+    let jobs = engine.claim(claim(1)).await.unwrap();
+    assert_eq!(engine.claim(claim(1)).await.unwrap().len(), 2, "repeated, and counted once");
+    tokio::time::advance(Duration::from_secs(3)).await;
+    let stale = Report {
+        token: taskwright_core::Token { nonce: 0, ..jobs[1].token },
+        ..completed(&jobs[1])
+    };
+    let failed = Outcome::Failed {
+        error: taskwright_core::JobError::new("error", "no"),
+        retry: taskwright_store::Retry::Never,
+    };
+    let failed = Report { outcome: failed, ..completed(&jobs[1]) };
+    engine.report(vec![completed(&jobs[0]), stale]).await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    engine.report(vec![completed(&jobs[0]), failed]).await.unwrap();
+
+    let costs = engine.costs(&here).await.unwrap();
+    assert_eq!(*costs.node, *format!("pid:{}", std::process::id()));
+    assert_eq!((costs.now, costs.since), (clock.now(), clock.now().minus(Duration::from_secs(4))));
+    assert_eq!(costs.cells.len(), 1);
+    let cost = costs.cells[0].cost;
+    assert_eq!((cost.started, cost.waiting), (2, Duration::from_secs(14)));
+    assert_eq!((cost.ended, cost.running), (2, Duration::from_secs(3 + 4)));
+    let add = costs.of_task(&Name::new("add").unwrap()).unwrap();
+    assert_eq!((add.completed, add.failed, add.given_back), (1, 1, 0));
+    assert_eq!(costs.workers[0].worker, Some(WorkerId::from_u128(1)));
 }
 
 /// A store that gives no hints.

@@ -148,7 +148,7 @@ impl Ledger {
             }
             match allowance.take(seq) {
                 Room::Free => Judgement::Take,
-                Room::LaneFull => Judgement::Pass,
+                Room::LaneFull => Judgement::PassLane,
                 Room::KeyFull(_) if full.len() == looks => Judgement::Stop,
                 Room::KeyFull(key) => {
                     full.push((seq, key));
@@ -264,6 +264,8 @@ struct Best {
 enum Judgement {
     Take,
     Pass,
+    /// So are all that follow it in its lane.
+    PassLane,
     /// The claim looks no further.
     Stop,
 }
@@ -307,6 +309,7 @@ impl<'a> Merge<'a> {
                     bound_is_used |= source.is_bounded;
                 }
                 Judgement::Pass => {}
+                Judgement::PassLane => continue,
                 Judgement::Stop => break,
             }
             if let Some(&(rank, seq)) = source.rest.next() {
@@ -316,3 +319,7 @@ impl<'a> Merge<'a> {
         taken
     }
 }
+
+#[cfg(test)]
+#[path = "tests/claim.rs"]
+mod tests;

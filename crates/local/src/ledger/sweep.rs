@@ -44,7 +44,8 @@ impl Ledger {
         promoted
     }
 
-    fn next_due(&self) -> Option<Timestamp> {
+    /// See `Swept::next_due`, as of now.
+    pub fn next_due(&self) -> Option<Timestamp> {
         let timed = self.timer.first().map(|&(at, _)| at);
         timed.into_iter().chain(self.next_room_at()).min()
     }

@@ -1,6 +1,6 @@
 //! Workers: who holds what, and until when.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -58,7 +58,8 @@ struct Named {
 /// All workers that are known.
 #[derive(Debug, Default)]
 pub struct Workers {
-    workers: FxHashMap<WorkerNumber, Worker>,
+    /// In order, so that every run of the same commands does the same.
+    workers: BTreeMap<WorkerNumber, Worker>,
     /// Workers that jobs in memory speak of: they are named there even when long gone.
     named: FxHashMap<WorkerNumber, Named>,
     numbers: FxHashMap<(Name, WorkerId), WorkerNumber>,
@@ -143,10 +144,8 @@ impl Workers {
         }
     }
 
-    /// All of them, by number, so that every run of the same commands does the same.
+    /// All of them, by number.
     pub fn iter(&self) -> impl Iterator<Item = (WorkerNumber, &Worker)> {
-        let mut numbers: Vec<_> = self.workers.keys().copied().collect();
-        numbers.sort_unstable();
-        numbers.into_iter().filter_map(|number| Some((number, self.workers.get(&number)?)))
+        self.workers.iter().map(|(&number, worker)| (number, worker))
     }
 }

@@ -54,6 +54,7 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) {
         }
         Some("string") => assert!(value.is_string(), "{at}: {value}"),
         Some("integer") => assert!(value.is_i64() || value.is_u64(), "{at}: {value}"),
+        Some("number") => assert!(value.is_number(), "{at}: {value}"),
         Some("boolean") => assert!(value.is_boolean(), "{at}: {value}"),
         Some("null") => assert!(value.is_null(), "{at}: {value}"),
         Some(other) => panic!("{at}: the type {other} is not known here"),
@@ -93,7 +94,7 @@ fn taken(message: &str) -> BTreeSet<String> {
 fn requests_take_the_fields_that_are_described() {
     let root = description();
     let wrong = json!({ "?": 0 });
-    let cases: [(&str, Value, Reader); 28] = [
+    let cases: [(&str, Value, Reader); 29] = [
         ("EnqueueRequest", wrong.clone(), |body| enqueue::decode(body).err()),
         ("JobRequest", json!({ "jobs": [wrong] }), |body| enqueue::decode(body).err()),
         ("ClaimRequest", wrong.clone(), |body| claim::decode(body).err()),
@@ -129,6 +130,7 @@ fn requests_take_the_fields_that_are_described() {
         ("Schedule", wrong.clone(), |body| {
             read_schedule(body, &taskwright_core::Name::default_name()).err()
         }),
+        ("CostsRequest", wrong.clone(), |body| status::decode_namespace("request", body).err()),
         ("GetRequest", wrong.clone(), |body| look::decode_get(body).err()),
         ("WaitRequest", wrong.clone(), |body| look::decode_wait(body).err()),
         ("ListRequest", wrong.clone(), |body| look::decode_list(body).err()),

@@ -73,6 +73,7 @@ fn rewrite(name: &str, text: &[u8]) -> Result<Vec<u8>> {
         }
         "queues.request.json"
         | "workers.request.json"
+        | "costs.request.json"
         | "nodes.request.json"
         | "policies.request.json"
         | "describe.request.json" => {
@@ -80,6 +81,7 @@ fn rewrite(name: &str, text: &[u8]) -> Result<Vec<u8>> {
         }
         "queues.reply.json" => status::encode_queues(&status::decode_queues(text)?),
         "policies.reply.json" => policy::encode(&policy::decode_reply(text)?),
+        "costs.reply.json" => costs::encode(&costs::decode_reply(text)?),
         "nodes.reply.json" => status::encode_nodes(&status::decode_nodes(text)?),
         "workers.reply.json" => status::encode_workers(&status::decode_workers(text)?),
         "describe.reply.json" => status::encode_description(&status::decode_description(text)?),
