@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
 use taskwright_core::{
-    Job, JobId, Json, Name, OnConflict, Policy, RetryPolicy, StateName, Subject, Timestamp, Unique,
-    WorkerId,
+    Job, JobId, Json, Name, OnConflict, Policy, Requirement, RetryPolicy, StateName, Subject,
+    Timestamp, Unique, WorkerId,
 };
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
@@ -15,6 +15,7 @@ use taskwright_store::{
 };
 
 use crate::error::Result;
+use crate::place::{PlaceRequest, Placement, place};
 
 /// A job as somebody asks for it. `None` and empty mean the default.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub struct JobRequest {
     pub limit_keys: Vec<Arc<str>>,
     /// Key that at most one job holds at a time, and how long this one does.
     pub unique: Option<Unique>,
+    /// What it requires of the labels of its worker; default: nothing.
+    pub requires: Requirement,
     /// What happens where another job holds that key; default: it is kept and named.
     pub on_conflict: OnConflict,
     /// W3C trace context of the caller.
@@ -86,6 +89,7 @@ impl JobRequest {
             group: None,
             limit_keys: Vec::new(),
             unique: None,
+            requires: Requirement::NONE,
             on_conflict: OnConflict::default(),
             trace: None,
         }
@@ -197,6 +201,13 @@ pub trait Api: Send + Sync + 'static {
     }
     /// The workers of a namespace.
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>>;
+    /// Which of the workers that the store knows may run such a job now, and what excludes the
+    /// others. It only explains: a job that nobody matches is enqueued all the same, and waits.
+    async fn place(&self, request: PlaceRequest) -> Result<Placement> {
+        let workers = self.workers(&request.namespace).await?;
+        let now = self.describe().await?.now;
+        Ok(place(&request, &workers, now))
+    }
     /// The processes that have the store open; where only one can, that one.
     async fn nodes(&self) -> Result<Vec<NodeView>> {
         Ok(Vec::new())

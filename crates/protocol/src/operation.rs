@@ -34,6 +34,8 @@ pub enum Operation {
     Policies,
     /// Workers.
     Workers,
+    /// Which workers may run a job.
+    Place,
     /// Processes that have the store open.
     Nodes,
     /// What the store is.
@@ -42,7 +44,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Operation; 16] = [
+    pub const ALL: [Operation; 17] = [
         Operation::Enqueue,
         Operation::Claim,
         Operation::Report,
@@ -57,6 +59,7 @@ impl Operation {
         Operation::Queues,
         Operation::Policies,
         Operation::Workers,
+        Operation::Place,
         Operation::Nodes,
         Operation::Describe,
     ];
@@ -78,6 +81,7 @@ impl Operation {
             Operation::Queues => "queues",
             Operation::Policies => "policies",
             Operation::Workers => "workers",
+            Operation::Place => "place",
             Operation::Nodes => "nodes",
             Operation::Describe => "describe",
         }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
 use taskwright_core::{Job, JobId, Name, Policy, Subject, WorkerId};
-use taskwright_engine::{Api, Enqueued, JobRequest, Result, Work, WorkReply};
+use taskwright_engine::{
+    Api, Enqueued, JobRequest, PlaceRequest, Placement, Result, Work, WorkReply,
+};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Filter, Heartbeat, HeartbeatReply,
     NodeView, Page, QueueCounts, Report, Reported, WorkerView,
@@ -13,7 +15,7 @@ use taskwright_store::{
 
 use crate::operation::Operation;
 use crate::{
-    claim, control, enqueue, fresh, heartbeat, listen, look, policy, report, status, work,
+    claim, control, enqueue, fresh, heartbeat, listen, look, place, policy, report, status, work,
 };
 
 /// Carries requests to a server.
@@ -114,6 +116,10 @@ impl<T: Transport> Api for RemoteApi<T> {
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {
         let body = status::encode_namespace(namespace);
         status::decode_workers(&self.call(Operation::Workers, body).await?)
+    }
+
+    async fn place(&self, request: PlaceRequest) -> Result<Placement> {
+        place::decode_reply(&self.call(Operation::Place, place::encode(&request)).await?)
     }
 
     async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use taskwright_core::{JobId, Name};
-use taskwright_engine::{Api, Error, ErrorCode, Result};
+use taskwright_engine::{Api, Error, ErrorCode, PlaceRequest, Result};
 use taskwright_store::{Claim, Command, Controlled, Filter, QueueCounts};
 
 use crate::enqueue::{self, Reply};
 use crate::listen::{self, Listen};
 use crate::look::{self, Get, Peek, Wait};
 use crate::operation::Operation;
-use crate::{claim, control, heartbeat, job, policy, report, status, work};
+use crate::{claim, control, heartbeat, job, place, policy, report, status, work};
 
 /// Answers one request. `actor` is who asks, for the audit record.
 pub async fn answer(
@@ -59,6 +59,7 @@ pub async fn answer(
         Operation::Workers => {
             workers(api, &status::decode_namespace("workers request", body)?).await
         }
+        Operation::Place => place(api, place::decode(body)?).await,
         Operation::Policies => {
             let namespace = status::decode_namespace("policies request", body)?;
             policies(api, &namespace).await
@@ -141,6 +142,11 @@ async fn counts(api: &dyn Api, namespace: &Name, queue: &Name) -> Result<QueueCo
 /// The workers of a namespace.
 pub async fn workers(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
     Ok(status::encode_workers(&api.workers(namespace).await?))
+}
+
+/// Which workers may run a job, and what excludes the others.
+async fn place(api: &dyn Api, request: PlaceRequest) -> Result<Vec<u8>> {
+    Ok(place::encode_reply(&api.place(request).await?))
 }
 
 /// The policies of a namespace.

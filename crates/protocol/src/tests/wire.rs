@@ -83,6 +83,8 @@ fn rewrite(name: &str, text: &[u8]) -> Result<Vec<u8>> {
         "nodes.reply.json" => status::encode_nodes(&status::decode_nodes(text)?),
         "workers.reply.json" => status::encode_workers(&status::decode_workers(text)?),
         "describe.reply.json" => status::encode_description(&status::decode_description(text)?),
+        "place.request.json" => place::encode(&place::decode(text)?),
+        "place.reply.json" => place::encode_reply(&place::decode_reply(text)?),
         "problem.json" => {
             let error = problem::decode(text).expect("a problem");
             problem::encode(&error, problem::status(error.code))

@@ -92,6 +92,7 @@ const fn path(operation: Operation) -> &'static str {
         Operation::Peek => "/v1/peek",
         Operation::Queues => "/v1/queues",
         Operation::Workers => "/v1/workers",
+        Operation::Place => "/v1/place",
         Operation::Nodes => "/v1/nodes",
         Operation::Policies => "/v1/policies",
         Operation::Describe => "/v1/describe",
