@@ -73,18 +73,21 @@ pub use limit::Limit;
 pub use options::{Options, Syncing};
 pub use task::{Failure, Output, Task};
 pub use taskwright_core::{
-    AttemptRecord, Extras, Job as JobView, JobError, JobId, Json, Name, OnConflict, Policy, Rate,
-    Replace, RetryPolicy, State, StateName, Subject, Timestamp, Token, Unique, Until, WorkerId,
-    format_duration, limits, parse_duration,
+    AttemptRecord, Extras, Job as JobView, JobError, JobId, Json, Labels, Name, OnConflict, Policy,
+    Rate, Replace, Requirement, RetryPolicy, State, StateName, Subject, Timestamp, Token, Unique,
+    Until, WorkerId, format_duration, limits, parse_duration,
 };
-pub use taskwright_engine::{Api, Enqueued, Error, ErrorCode, JobRequest, Result, Start};
+pub use taskwright_engine::{
+    Api, Enqueued, Error, ErrorCode, Exclusion, ExclusionRule, JobRequest, PlaceRequest, Placed,
+    Placement, Result, Start,
+};
 pub use taskwright_local::Soundness;
 pub use taskwright_macros::task;
 #[cfg(feature = "postgres")]
 pub use taskwright_postgres::migrate;
 pub use taskwright_store::{
     ClaimedJob, Command, Controlled, Description, Durability, Event, Events, Filter, Heard,
-    NodeView, Outcome, Page, QueueCounts, Reported, Retention, Retry, WorkerView,
+    NodeView, Outcome, Page, Profile, QueueCounts, Reported, Retention, Retry, WorkerView,
 };
 pub use worker::{Completion, RunningWorker, Stopper, Worker};
 
