@@ -66,6 +66,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Peek(arguments) => commands::peek::run(&global, arguments).await,
         Command::Size(arguments) => commands::size::run(&global, arguments).await,
         Command::Workers(arguments) => commands::workers::run(&global, arguments).await,
+        Command::Place(arguments) => commands::place::run(&global, arguments).await,
         Command::Nodes(arguments) => commands::nodes::run(&global, arguments).await,
         Command::Limits(arguments) => commands::limits::run(&global, arguments).await,
         Command::Limit(arguments) => commands::limit::run(&global, arguments).await,
