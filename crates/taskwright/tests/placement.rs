@@ -119,3 +119,15 @@ async fn an_application_under_test_has_the_labels_that_it_is_given() -> Result<(
     assert_eq!(fits.result().await.unwrap(), 2);
     Ok(())
 }
+
+#[test]
+fn programs_without_async_code_ask_too() -> Result<()> {
+    let app = taskwright::blocking::Taskwright::connect("memory:")?;
+    let nobody = "no worker is known; start one that serves queue default and task train";
+    assert_eq!(app.place(train::job(1))?.verdict, nobody);
+    let worker = app.start_worker(|worker| worker.serve(tidy).label("gpu", "24"))?;
+    let placement = app.place(tidy::job(1).requires("gpu>24"))?;
+    assert!(placement.workers.iter().all(|placed| !placed.matches()), "{placement:?}");
+    worker.stop()?;
+    app.close()
+}

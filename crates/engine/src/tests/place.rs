@@ -94,7 +94,7 @@ fn the_verdict_names_what_nobody_has() {
         "no worker is known; start one that serves queue default and task train"
     );
     let unheard = WorkerView { profile: None, ..serving(1, "") };
-    assert_eq!(verdict_of("gpu", &[unheard.clone()]), "no live worker takes jobs");
+    assert_eq!(verdict_of("gpu", std::slice::from_ref(&unheard)), "no live worker takes jobs");
     let elsewhere = worker(2, "mail", None, "gpu=80");
     let both = [unheard, elsewhere.clone()];
     assert_eq!(verdict_of("gpu", &both), "no live worker serves queue default");
