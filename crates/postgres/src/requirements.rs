@@ -60,14 +60,11 @@ impl Requirements {
         matching
     }
 
-    /// Reads those that are new since.
+    /// Reads those that are new since; where too many are remembered, all there are.
     pub async fn refresh(&self, link: &Link) -> Result<()> {
         let after = {
-            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            if known.by_number.len() >= REMEMBERED_MAX {
-                *known = Known::default();
-            }
-            last(&known)
+            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            if known.by_number.len() < REMEMBERED_MAX { last(&known) } else { 0 }
         };
         let rows = link
             .query(
@@ -75,11 +72,18 @@ impl Requirements {
                 &[(&after, Type::INT4)],
             )
             .await?;
-        let mut read = Vec::with_capacity(rows.len());
+        let mut read = BTreeMap::new();
         for row in &rows {
-            read.push((get(row, "number")?, requirement(get(row, "text")?)?));
+            read.insert(get(row, "number")?, requirement(get(row, "text")?)?);
         }
-        self.0.write().unwrap_or_else(PoisonError::into_inner).by_number.extend(read);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if after == 0 {
+            // Others may have read newer ones meanwhile: none up to the last may be missing.
+            let newest = read.last_key_value().map_or(0, |(number, _)| *number);
+            known.by_number.retain(|number, _| *number > newest);
+        }
+        known.by_number.append(&mut read);
+        known.matching.clear();
         Ok(())
     }
 }

@@ -71,6 +71,7 @@ async fn jobs_run_where_the_labels_match() {
 
         let big = worker(&app, "big", "80").start().unwrap();
         assert_eq!(waiting.result().await.unwrap(), 2);
+        known(&app, 2).await;
         assert_eq!(who_ran(&app, &waiting).await, "big");
         let elsewhere = app.enqueue(tidy::job(2).requires("gpu<24,region in (eu us)"));
         let elsewhere = elsewhere.await.unwrap();
