@@ -44,7 +44,7 @@ impl Caller {
             profile: Arc::new(Profile {
                 queues: vec![queue.clone()],
                 tasks: Some(vec![task.clone()]),
-                labels: Vec::new(),
+                labels: Default::default(),
             }),
             queue,
             task,

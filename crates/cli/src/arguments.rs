@@ -7,8 +7,8 @@ use taskwright_core::Name;
 
 use crate::commands::{
     adjust, bench, calendars, cancel, claim, costs, delete, doctor, each, enqueue, fsck, job, jobs,
-    limit, limits, migrate, moving, nodes, pause, peek, queues, redrive, report, resume, schedules,
-    serve, simulate, size, worker, workers,
+    limit, limits, migrate, moving, nodes, pause, peek, place, queues, redrive, report, resume,
+    schedules, serve, simulate, size, worker, workers,
 };
 
 /// Durable jobs: enqueue them, run them, get results; nothing is lost when anything is killed.
@@ -19,7 +19,7 @@ use crate::commands::{
     propagate_version = true,
     disable_help_subcommand = true,
     after_help = "Exit codes: 0 done · 1 error, or a job did not complete · 2 wrong usage · \
-3 no such job, or nothing to claim · 4 the time to wait was over · 130 Ctrl-C"
+3 no such job, nothing to claim, or no worker that matches · 4 the time to wait was over · 130 Ctrl-C"
 )]
 pub struct Arguments {
     /// What every command knows.
@@ -82,6 +82,8 @@ pub enum Command {
     Workers(workers::Arguments),
     /// Show how long which tasks waited for and ran on which workers
     Costs(costs::Arguments),
+    /// Tell which workers may run a job, and why the others may not
+    Place(place::Arguments),
     /// List the processes that have the store open
     Nodes(nodes::Arguments),
     /// List limits

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use taskwright::{CostCell, CostSums, Costs, Limit, Subject, TaskCosts, Times, WorkerCosts};
-use taskwright_core::{AttemptRecord, Job, JobError, Json, Place, State, Until};
+use taskwright_core::{AttemptRecord, Job, JobError, Json, Name, Place, Requirement, State, Until};
 use taskwright_store::{NodeView, QueueCounts, WorkerView};
 
 /// One line of JSON.
@@ -67,6 +67,8 @@ pub struct JobLine<'a> {
     group: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     limit_keys: &'a [Arc<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requires: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unique_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,6 +141,7 @@ impl<'a> From<&'a Job> for JobLine<'a> {
             tags: &job.extras.tags,
             group: job.extras.group.as_deref(),
             limit_keys: &job.extras.limit_keys,
+            requires: required(&job.extras.requires),
             unique_key: unique.map(|unique| &*unique.key),
             unique_until: match unique.map(|unique| unique.until) {
                 Some(Until::Claimed) => Some("claimed"),
@@ -171,6 +174,11 @@ impl<'a> From<&'a AttemptRecord> for AttemptLine<'a> {
             error: attempt.error.as_ref().map(ErrorLine::from),
         }
     }
+}
+
+/// What is required, where anything is.
+pub fn required(requires: &Requirement) -> Option<String> {
+    (!requires.is_none()).then(|| requires.to_string())
 }
 
 /// JSON that is carried along unread, in one line.
@@ -271,6 +279,12 @@ pub struct WorkerLine<'a> {
     name: &'a str,
     slots: u32,
     stopping: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queues: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
     first_seen_at: String,
     last_seen_at: String,
     running: usize,
@@ -278,11 +292,16 @@ pub struct WorkerLine<'a> {
 
 impl<'a> From<&'a WorkerView> for WorkerLine<'a> {
     fn from(worker: &'a WorkerView) -> Self {
+        let profile = worker.profile.as_deref();
+        let texts = |names: &'a [Name]| names.iter().map(Name::as_str).collect();
         WorkerLine {
             id: worker.id.to_string(),
             name: &worker.info.name,
             slots: worker.info.slots,
             stopping: worker.info.stopping,
+            queues: profile.map(|profile| texts(&profile.queues)),
+            tasks: profile.and_then(|profile| profile.tasks.as_deref()).map(texts),
+            labels: profile.map(|profile| profile.labels.texts()).unwrap_or_default(),
             first_seen_at: worker.first_seen_at.to_string(),
             last_seen_at: worker.last_seen_at.to_string(),
             running: worker.running,

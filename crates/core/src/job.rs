@@ -7,6 +7,7 @@ use crate::id::{JobId, WorkerId};
 use crate::json::Json;
 use crate::lifecycle::{Life, State, Verdict};
 use crate::name::Name;
+use crate::placement::Requirement;
 use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
 use crate::unique::{OnConflict, Unique};
@@ -55,8 +56,8 @@ pub struct Extras {
     pub limit_keys: Vec<Arc<str>>,
     /// Key that at most one job holds at a time.
     pub unique: Option<Unique>,
-    /// Labels that a worker must have.
-    pub requires: Vec<Arc<str>>,
+    /// What it requires of the labels of its worker.
+    pub requires: Requirement,
     /// Slots it takes; 0 means 1.
     pub cost: u32,
     /// Jobs that must end first.
@@ -73,13 +74,15 @@ impl Extras {
         let unique_key = self.unique.as_ref().map(|unique| Arc::clone(&unique.key));
         let texts = [&self.group, &unique_key, &self.alias, &self.trace];
         let single: usize = texts.into_iter().flatten().map(|text| text.len() + 8).sum();
-        let lists = [&self.tags, &self.limit_keys, &self.requires];
+        let lists = [&self.tags, &self.limit_keys];
         let listed: usize = lists.into_iter().flatten().map(|text| text.len() + 8).sum();
         let waits = match &self.retry {
             Some(RetryPolicy::List { delays_ms }) => 10 * delays_ms.len(),
             _ => 24,
         };
-        single + listed + waits + 20 * self.parents.len()
+        let required: usize =
+            self.requires.terms().iter().map(|term| term.to_string().len() + 8).sum();
+        single + listed + required + waits + 20 * self.parents.len()
     }
 
     /// Whether all fields are empty.

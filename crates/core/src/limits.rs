@@ -28,10 +28,14 @@ pub const PROMOTIONS_MAX: usize = 256;
 pub const TAGS_MAX: usize = 8;
 /// Longest tag, in bytes.
 pub const TAG_BYTES_MAX: usize = 128;
-/// Most labels of a worker, and most required labels of a job.
+/// Most labels of a worker.
 pub const LABELS_MAX: usize = 32;
-/// Longest label of a worker, and longest required label of a job, in bytes.
-pub const LABEL_BYTES_MAX: usize = 256;
+/// Longest value of a label, in bytes.
+pub const LABEL_VALUE_BYTES_MAX: usize = 128;
+/// Most terms of what a job requires of its worker.
+pub const REQUIREMENT_TERMS_MAX: usize = 8;
+/// Longest text of what a job requires of its worker, in bytes.
+pub const REQUIREMENT_BYTES_MAX: usize = 1_024;
 /// Longest trace context, in bytes.
 pub const TRACE_BYTES_MAX: usize = 512;
 /// Most waits in a retry policy that lists them.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
 use taskwright_core::{
-    Job, JobId, Json, Name, OnConflict, Policy, RetryPolicy, StateName, Subject, Timestamp, Unique,
-    WorkerId,
+    Job, JobId, Json, Name, OnConflict, Policy, Requirement, RetryPolicy, StateName, Subject,
+    Timestamp, Unique, WorkerId,
 };
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
@@ -16,6 +16,7 @@ use taskwright_store::{
 
 use crate::costs::Costs;
 use crate::error::Result;
+use crate::place::{PlaceRequest, Placement, place};
 use crate::schedules::Scheduling;
 
 /// A job as somebody asks for it. `None` and empty mean the default.
@@ -51,6 +52,8 @@ pub struct JobRequest {
     pub limit_keys: Vec<Arc<str>>,
     /// Key that at most one job holds at a time, and how long this one does.
     pub unique: Option<Unique>,
+    /// What it requires of the labels of its worker; default: nothing.
+    pub requires: Requirement,
     /// What happens where another job holds that key; default: it is kept and named.
     pub on_conflict: OnConflict,
     /// W3C trace context of the caller.
@@ -88,6 +91,7 @@ impl JobRequest {
             group: None,
             limit_keys: Vec::new(),
             unique: None,
+            requires: Requirement::NONE,
             on_conflict: OnConflict::default(),
             trace: None,
         }
@@ -208,6 +212,13 @@ pub trait Api: Send + Sync + 'static {
     async fn costs(&self, namespace: &Name) -> Result<Costs> {
         let _ = namespace;
         Ok(Costs::default())
+    }
+    /// Which of the workers that the store knows may run such a job now, and what excludes the
+    /// others. It only explains: a job that nobody matches is enqueued all the same, and waits.
+    async fn place(&self, request: PlaceRequest) -> Result<Placement> {
+        let workers = self.workers(&request.namespace).await?;
+        let now = self.describe().await?.now;
+        Ok(place(&request, &workers, now))
     }
     /// The processes that have the store open; where only one can, that one.
     async fn nodes(&self) -> Result<Vec<NodeView>> {

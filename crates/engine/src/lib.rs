@@ -11,6 +11,7 @@ pub mod error;
 mod fingerprint;
 pub mod ids;
 mod nudged;
+pub mod place;
 pub mod schedules;
 mod sweeper;
 mod validate;
@@ -21,6 +22,7 @@ pub use costs::{Cost, CostCell, CostSums, Costs, TaskCosts, Times, WorkerCosts};
 pub use engine::Engine;
 pub use error::{Error, ErrorCode, Result};
 pub use fingerprint::fingerprint;
+pub use place::{Exclusion, ExclusionRule, PlaceRequest, Placed, Placement};
 pub use schedules::{
     Backfilled, Recurrence, ScheduleChange, ScheduleSpec, ScheduleView, Scheduling, Standing,
 };

@@ -263,6 +263,7 @@ fn names() -> Vec<Change> {
             namespace: "default".into(),
             queue: format!("queue{}", number / 4).into(),
             task: format!("task{number}").into(),
+            requires: "".into(),
         })
     });
     let worker = Change::Worker(WorkerFact {

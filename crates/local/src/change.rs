@@ -19,7 +19,7 @@ pub type Position = u64;
 /// The number of a job: later jobs have higher ones.
 pub type Seq = u64;
 
-/// The number of a lane (namespace × queue × task) in this store.
+/// The number of a lane (namespace × queue × task × requirement) in this store.
 pub type LaneNumber = u32;
 
 /// The number of a worker in this store.
@@ -73,7 +73,7 @@ pub struct Fixed {
     pub max_attempts: u32,
     /// The input.
     pub args: Json,
-    /// What most jobs leave empty.
+    /// What most jobs leave empty; what it requires of its worker, its lane says.
     pub extras: Option<Box<Extras>>,
 }
 
@@ -222,6 +222,8 @@ pub struct Lane {
     pub queue: Arc<str>,
     /// The task.
     pub task: Arc<str>,
+    /// What its jobs require of their worker; empty: nothing.
+    pub requires: Arc<str>,
 }
 
 /// The settings of a queue.

@@ -77,7 +77,8 @@ impl Scene {
         let subject = Subject::Key("tenant:*".into());
         let command = Command::SetPolicy { namespace: namespace(), subject, policy: Some(policy) };
         store.control("tester", vec![command]).await.unwrap();
-        let profile = Profile { queues: vec![namespace()], tasks: None, labels: Vec::new() };
+        let profile =
+            Profile { queues: vec![namespace()], tasks: None, labels: Default::default() };
         let profile = Arc::new(profile);
         let numbers = Numbers(seed as u64);
         Scene { store, clock, numbers, profile, workers: Vec::new(), joined: 0, held: Vec::new() }

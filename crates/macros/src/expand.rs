@@ -82,6 +82,7 @@ fn job(function: &Function, options: &Options) -> TokenStream {
     let retry = options.retry_ms.as_ref().map(|waits| {
         quote!(.retry(::taskwright::RetryPolicy::List { delays_ms: ::std::vec![#(#waits),*] }))
     });
+    let requires = options.requires.as_ref().map(|terms| quote!(.requires(#terms)));
     let mutable = (!names.is_empty()).then(|| quote!(mut));
     quote! {
         #[doc = #doc]
@@ -92,7 +93,7 @@ fn job(function: &Function, options: &Options) -> TokenStream {
             let #mutable #args = ::taskwright::__private::ArgsWriter::default();
             #(#writes)*
             ::taskwright::__private::job_of(&__NAME, #args)
-                #queue #priority #max_attempts #timeout #retry
+                #queue #priority #max_attempts #timeout #retry #requires
         }
     }
 }

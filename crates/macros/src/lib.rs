@@ -35,6 +35,7 @@ use proc_macro::TokenStream;
 /// - `max_attempts = 5`: dead at so many failures
 /// - `timeout = "10m"`: the longest an attempt may run
 /// - `retry = "30s"` or `retry = ["1m", "5m", "1h"]`: fixed waits between attempts, the last repeats
+/// - `requires = "gpu>=24,!spot"`: what the labels of its worker must meet
 /// - `blocking`: says that a function that is not async is meant to be none
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {

@@ -5,7 +5,7 @@ use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, Lit, LitStr, Meta, Token};
-use taskwright_core::{Name, limits, parse_duration};
+use taskwright_core::{Name, Requirement, limits, parse_duration};
 
 use crate::function::Function;
 
@@ -18,9 +18,10 @@ pub struct Options {
     pub max_attempts: Option<u32>,
     pub timeout_ms: Option<u64>,
     pub retry_ms: Option<Vec<u64>>,
+    pub requires: Option<String>,
 }
 
-const KNOWN: &str = "name, queue, priority, max_attempts, timeout, retry, blocking";
+const KNOWN: &str = "name, queue, priority, max_attempts, timeout, retry, requires, blocking";
 
 impl Options {
     pub fn parse(tokens: TokenStream, function: &Function) -> syn::Result<Options> {
@@ -65,6 +66,7 @@ impl Options {
             "max_attempts" => self.max_attempts = Some(max_attempts(meta)?),
             "timeout" => self.timeout_ms = Some(timeout(meta)?),
             "retry" => self.retry_ms = Some(retry(meta)?),
+            "requires" => self.requires = Some(requirement(meta)?),
             "blocking" => {
                 meta.require_path_only().map_err(|_| {
                     Error::new_spanned(meta, "`blocking` has no value: write #[task(blocking)]")
@@ -106,6 +108,14 @@ fn name_in(meta: &Meta, example: &str) -> syn::Result<String> {
     let name =
         Name::new(text.value()).map_err(|error| Error::new(text.span(), error.to_string()))?;
     Ok(name.to_string())
+}
+
+fn requirement(meta: &Meta) -> syn::Result<String> {
+    let example = "requires = \"gpu>=24\"";
+    let text = text(value(meta, example)?, example)?;
+    let requirement: Requirement =
+        text.value().parse().map_err(|error| Error::new(text.span(), error))?;
+    Ok(requirement.to_string())
 }
 
 fn priority(meta: &Meta) -> syn::Result<i8> {

@@ -329,6 +329,7 @@ impl PostgresStore {
             namespace,
             queue: record.job.queue.clone(),
             task: record.job.task.clone(),
+            requires: record.job.extras.requires.clone(),
             priority: i16::from(record.job.priority),
             kind,
         }))

@@ -12,10 +12,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::codec::extras_from;
+use crate::codec::{extras_from, profile_text};
 use crate::floors::Begin;
 use crate::lanes::Lane;
 use crate::link::micros;
+use crate::requirements::Matching;
 use crate::row::get;
 use crate::store::PostgresStore;
 
@@ -50,10 +51,11 @@ impl PostgresStore {
         self.check_open()?;
         let begin = self.floors.begin();
         let served = Served::by(claim);
+        let Matching { numbers, known } = self.requirements.matching(&claim.profile.labels);
         let answered = self
             .link
             .attempt(
-                "select * from taskwright.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                "select * from taskwright.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
                 &[
                     (&self.clock.shown(), Type::INT8),
                     (&namespace, Type::INT4),
@@ -68,11 +70,18 @@ impl PostgresStore {
                     (&micros(HEARTBEAT_EVERY), Type::INT8),
                     (&begin.lanes, Type::INT4_ARRAY),
                     (&begin.floors, Type::INT8_ARRAY),
+                    (&&*numbers, Type::INT4_ARRAY),
+                    (&known, Type::INT4),
+                    (&served.profile, Type::TEXT),
                 ],
             )
             .await?;
         // The same claim was sent twice, and the other one was first.
         let Ok(rows) = answered else { return Box::pin(self.claim_now(namespace, claim)).await };
+        if has_unknown(&rows)? {
+            self.requirements.refresh(&self.link).await?;
+            return Box::pin(self.claim_now(namespace, claim)).await;
+        }
         if let Some(last) = too_low(&rows)? {
             let message = format!(
                 "claim {} of worker {} comes after claim {last}; number claims upwards from 1",
@@ -97,6 +106,7 @@ impl PostgresStore {
         let [first, _, ..] = claims else { return Ok(None) };
         let begin = self.floors.begin();
         let served = Served::by(first);
+        let Matching { numbers, known } = self.requirements.matching(&first.profile.labels);
         let workers: Vec<Uuid> =
             claims.iter().map(|claim| Uuid::from_u128(claim.worker.as_u128())).collect();
         let seqs: Vec<i64> = claims.iter().map(|claim| claim.seq.cast_signed()).collect();
@@ -105,7 +115,7 @@ impl PostgresStore {
             .link
             .attempt(
                 "select * from taskwright.claim_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-                 $11, $12, $13)",
+                 $11, $12, $13, $14, $15, $16)",
                 &[
                     (&self.clock.shown(), Type::INT8),
                     (&namespace, Type::INT4),
@@ -120,6 +130,9 @@ impl PostgresStore {
                     (&micros(HEARTBEAT_EVERY), Type::INT8),
                     (&begin.lanes, Type::INT4_ARRAY),
                     (&begin.floors, Type::INT8_ARRAY),
+                    (&&*numbers, Type::INT4_ARRAY),
+                    (&known, Type::INT4),
+                    (&served.profile, Type::TEXT),
                 ],
             )
             .await?;
@@ -169,18 +182,26 @@ impl PostgresStore {
 struct Served {
     queues: Vec<String>,
     tasks: Option<Vec<String>>,
+    /// All of it, as it is kept for those who look.
+    profile: String,
 }
 
 impl Served {
     fn by(claim: &Claim) -> Self {
         let texts = |names: &[Name]| names.iter().map(|name| name.as_str().to_owned()).collect();
         let tasks = claim.profile.tasks.as_ref().map(|tasks| texts(tasks));
-        Served { queues: texts(&claim.profile.queues), tasks }
+        let profile = profile_text(&claim.profile);
+        Served { queues: texts(&claim.profile.queues), tasks, profile }
     }
 }
 
 fn max_of(claim: &Claim) -> i32 {
     i32::try_from(claim.max).unwrap_or(i32::MAX)
+}
+
+/// Whether the worker serves a lane whose requirement is too new to be known here.
+fn has_unknown(rows: &[Row]) -> Result<bool> {
+    rows.first().map_or(Ok(false), |row| Ok(get::<i64>(row, "seq")? == -2))
 }
 
 /// The number of the worker's last claim, where this one comes too late.

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use taskwright_core::{
-    AttemptRecord, Extras, JobError, JobId, OnConflict, Replace, RetryPolicy, Timestamp, Unique,
-    Until, Verdict, WorkerId,
+    AttemptRecord, Extras, JobError, JobId, Labels, Name, OnConflict, Replace, RetryPolicy,
+    Timestamp, Unique, Until, Verdict, WorkerId,
 };
-use taskwright_store::{Error, ErrorKind, Result};
+use taskwright_store::{Error, ErrorKind, Profile, Result};
+
+use crate::requirements::requirement;
+use crate::row::name;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,8 +35,8 @@ struct ExtrasText {
     unique_until_claimed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     unique_for_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    requires: Vec<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requires: Option<String>,
     #[serde(skip_serializing_if = "is_zero")]
     cost: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -85,7 +88,7 @@ pub(crate) fn extras_text(extras: &Extras) -> Option<String> {
             Some(Until::Elapsed { ms }) => Some(ms),
             _ => None,
         },
-        requires: extras.requires.clone(),
+        requires: (!extras.requires.is_none()).then(|| extras.requires.to_string()),
         cost: extras.cost,
         parents: extras.parents.iter().map(ToString::to_string).collect(),
         alias: extras.alias.clone(),
@@ -116,12 +119,46 @@ pub(crate) fn extras_from(text: Option<&str>) -> Result<Extras> {
         group: text.group,
         limit_keys: text.limit_keys,
         unique: text.unique_key.map(|key| Unique { key, until }),
-        requires: text.requires,
+        requires: text.requires.as_deref().map(requirement).transpose()?.unwrap_or_default(),
         cost: text.cost,
         parents: parents?,
         alias: text.alias,
         trace: text.trace,
     })
+}
+
+/// What a worker serves; without `tasks`, all of them.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProfileText {
+    queues: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tasks: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
+}
+
+/// What a worker serves, as text.
+pub(crate) fn profile_text(profile: &Profile) -> String {
+    let texts = |names: &[Name]| names.iter().map(|name| name.as_str().to_owned()).collect();
+    written(&ProfileText {
+        queues: texts(&profile.queues),
+        tasks: profile.tasks.as_deref().map(texts),
+        labels: profile.labels.texts(),
+    })
+}
+
+/// What a worker serves, in a text.
+pub(crate) fn profile_from(text: Option<&str>) -> Result<Option<Profile>> {
+    let Some(text) = text else { return Ok(None) };
+    let text: ProfileText = read(text, "profile")?;
+    let named = |names: &[String]| names.iter().map(|text| name(text)).collect::<Result<Vec<_>>>();
+    let labels = text.labels.iter().map(String::as_str);
+    Ok(Some(Profile {
+        queues: named(&text.queues)?,
+        tasks: text.tasks.as_deref().map(named).transpose()?,
+        labels: Labels::parse(labels).map_err(|error| unknown("label", error))?,
+    }))
 }
 
 /// What an insert at intake does on a conflict, as `conflict_text` of the database writes it.

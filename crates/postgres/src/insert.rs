@@ -57,6 +57,7 @@ impl Item {
             namespace: self.namespace,
             queue: self.job.queue.clone(),
             task: self.job.task.clone(),
+            requires: self.job.extras.requires.clone(),
             priority: i16::from(self.job.priority),
             kind: FRESH,
         }

@@ -5,12 +5,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use taskwright_core::Name;
 use taskwright_core::limits::LANES_MAX;
+use taskwright_core::{Name, Requirement};
 use taskwright_store::Result;
 use tokio_postgres::types::Type;
 
 use crate::link::Link;
+use crate::requirements::requirement;
 use crate::row::{get, name};
 
 /// New jobs wait in lanes of this kind.
@@ -32,6 +33,7 @@ pub(crate) struct Lane {
     pub namespace: i32,
     pub queue: Name,
     pub task: Name,
+    pub requires: Requirement,
     pub priority: i16,
     pub kind: i16,
 }
@@ -137,16 +139,18 @@ impl Lanes {
         let namespaces: Vec<i32> = lanes.iter().map(|lane| lane.namespace).collect();
         let queues: Vec<&str> = lanes.iter().map(|lane| lane.queue.as_str()).collect();
         let tasks: Vec<&str> = lanes.iter().map(|lane| lane.task.as_str()).collect();
+        let required: Vec<String> = lanes.iter().map(|lane| lane.requires.to_string()).collect();
         let priorities: Vec<i16> = lanes.iter().map(|lane| lane.priority).collect();
         let kinds: Vec<i16> = lanes.iter().map(|lane| lane.kind).collect();
         let max = i32::try_from(LANES_MAX).unwrap_or(i32::MAX);
         let rows = link
             .query(
-                "select ord, number from taskwright.lanes($1, $2, $3, $4, $5, $6, $7)",
+                "select ord, number from taskwright.lanes($1, $2, $3, $4, $5, $6, $7, $8)",
                 &[
                     (&namespaces, Type::INT4_ARRAY),
                     (&queues, Type::TEXT_ARRAY),
                     (&tasks, Type::TEXT_ARRAY),
+                    (&required, Type::TEXT_ARRAY),
                     (&priorities, Type::INT2_ARRAY),
                     (&kinds, Type::INT2_ARRAY),
                     (&max, Type::INT4),
@@ -184,8 +188,11 @@ impl Lanes {
         }
         let rows = link
             .query(
-                "select number, namespace, queue, task, priority, kind from taskwright.lane \
-                 where number = any($1)",
+                "select l.number, l.namespace, l.queue, l.task, l.priority, l.kind, \
+                        coalesce(r.text, '') as requires \
+                 from taskwright.lane l \
+                 left join taskwright.requirement r on r.number = l.requirement \
+                 where l.number = any($1)",
                 &[(&missing, Type::INT4_ARRAY)],
             )
             .await?;
@@ -194,6 +201,7 @@ impl Lanes {
                 namespace: get(row, "namespace")?,
                 queue: name(get(row, "queue")?)?,
                 task: name(get(row, "task")?)?,
+                requires: requirement(get(row, "requires")?)?,
                 priority: get(row, "priority")?,
                 kind: get(row, "kind")?,
             };

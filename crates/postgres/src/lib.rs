@@ -32,6 +32,7 @@ mod node;
 mod prune;
 mod record;
 mod report;
+mod requirements;
 mod row;
 mod store;
 mod sweep;

@@ -1,6 +1,7 @@
 //! What callers look at: get, list, peek, counts, workers.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use taskwright_core::limits::PAGE_MAX;
 use taskwright_core::rank::AGING_DEFAULT;
@@ -9,6 +10,7 @@ use taskwright_store::{Filter, Page, QueueCounts, Result, WorkerView};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::codec::profile_from;
 use crate::heartbeat::info_from;
 use crate::link::micros;
 use crate::record::Shelf;
@@ -204,7 +206,7 @@ impl PostgresStore {
         let rows = self
             .link
             .query(
-                "select w.id, w.info, w.first_seen_at, w.last_seen_at, \
+                "select w.id, w.info, w.profile, w.first_seen_at, w.last_seen_at, \
                         (select count(*) from taskwright.job j where j.worker = w.id \
                            and j.state = 5 and j.namespace = w.namespace) as running \
                  from taskwright.worker w where w.namespace = $1 order by w.id",
@@ -216,6 +218,7 @@ impl PostgresStore {
                 Ok(WorkerView {
                     id: WorkerId::from_u128(get::<Uuid>(row, "id")?.as_u128()),
                     info: info_from(get(row, "info")?),
+                    profile: profile_from(get(row, "profile")?)?.map(Arc::new),
                     first_seen_at: Timestamp::from_micros(get(row, "first_seen_at")?),
                     last_seen_at: Timestamp::from_micros(get(row, "last_seen_at")?),
                     running: usize::try_from(get::<i64>(row, "running")?).unwrap_or(0),

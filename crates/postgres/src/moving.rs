@@ -39,6 +39,7 @@ impl Arriving {
             namespace: self.namespace,
             queue: job.queue.clone(),
             task: job.task.clone(),
+            requires: job.extras.requires.clone(),
             priority: i16::from(job.priority),
             kind: self.kind,
         }

@@ -18,6 +18,7 @@ use crate::gather::report::Reports;
 use crate::hints::Hints;
 use crate::lanes::Lanes;
 use crate::link::Link;
+use crate::requirements::Requirements;
 use crate::sweep::Pace;
 use crate::tally::TallyMark;
 use crate::{background, migrate, node};
@@ -42,6 +43,7 @@ pub struct PostgresStore {
     pub(crate) schema: String,
     pub(crate) epoch: i32,
     pub(crate) lanes: Lanes,
+    pub(crate) requirements: Requirements,
     pub(crate) floors: Floors,
     pub(crate) hints: Arc<Hints>,
     pub(crate) inserts: Arc<Gather<Inserts>>,
@@ -76,6 +78,7 @@ impl PostgresStore {
             schema,
             epoch,
             lanes: Lanes::default(),
+            requirements: Requirements::default(),
             floors: Floors::default(),
             hints: Hints::new(),
             inserts: Arc::default(),

@@ -39,8 +39,11 @@ async fn pass(store: &Arc<dyn Store>, round: u64) {
     let size = BATCH_MAX as u64;
     let jobs: Vec<NewJob> = (round * size..(round + 1) * size).map(job).collect();
     store.insert(Insert { jobs, partial: false }).await.expect("an insert");
-    let profile =
-        Arc::new(Profile { queues: vec![Name::default_name()], tasks: None, labels: Vec::new() });
+    let profile = Arc::new(Profile {
+        queues: vec![Name::default_name()],
+        tasks: None,
+        labels: Default::default(),
+    });
     let claim = Claim {
         namespace: Name::default_name(),
         worker: WorkerId::from_u128(1),

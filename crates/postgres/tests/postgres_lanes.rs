@@ -62,7 +62,7 @@ fn claim_of(worker: u128, seq: u64, queues: Vec<Name>, max: usize) -> Claim {
         namespace: Name::default_name(),
         worker: WorkerId::from_u128(worker),
         seq,
-        profile: Arc::new(Profile { queues, tasks: None, labels: Vec::new() }),
+        profile: Arc::new(Profile { queues, tasks: None, labels: Default::default() }),
         max,
         wait: Duration::ZERO,
         in_process: false,

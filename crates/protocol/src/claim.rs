@@ -11,6 +11,7 @@ use taskwright_store::{Claim, ClaimedJob, Profile};
 use crate::extras::{reader_with_extras, write_extras};
 use crate::fresh;
 use crate::instant::Instant;
+use crate::labels;
 use crate::read::{At, Names, Object, Parsed, Payload, Text, invalid, name_or_default, read};
 use crate::write;
 
@@ -67,7 +68,7 @@ impl ClaimFields<'_> {
             None => vec![Name::default_name()],
         };
         let tasks = self.tasks.as_deref().map(|tasks| names("tasks", tasks)).transpose()?;
-        let labels = self.labels.iter().map(|label| Arc::from(&*label.0)).collect();
+        let labels = labels::read(&self.labels)?;
         Ok(Claim {
             namespace,
             worker,
@@ -101,9 +102,7 @@ pub(crate) fn write_fields(claim: &Claim, object: &mut write::Object<'_>) {
     if let Some(tasks) = &claim.profile.tasks {
         object.names("tasks", tasks);
     }
-    if !claim.profile.labels.is_empty() {
-        object.texts("labels", &claim.profile.labels);
-    }
+    labels::write(&claim.profile.labels, object);
     object.number("max", claim.max as u64);
     object.millis("wait_ms", claim.wait);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use taskwright_core::{JobId, Json, Name, RetryPolicy, StateName};
+use taskwright_core::{JobId, Json, Name, Requirement, RetryPolicy, StateName};
 use taskwright_engine::{Enqueued, JobRequest, Result, Start};
 use taskwright_store::Refusal;
 
@@ -69,6 +69,7 @@ pub(crate) struct JobFields<'a> {
     group: Option<Text<'a>>,
     #[serde(default)]
     limit_keys: Vec<Text<'a>>,
+    requires: Option<Text<'a>>,
     unique_key: Option<Text<'a>>,
     unique_until: Option<UntilField>,
     unique_for_ms: Option<u64>,
@@ -195,6 +196,10 @@ pub(crate) fn job_request(
         tags: fields.tags.iter().map(|tag| Arc::from(&*tag.0)).collect(),
         group: fields.group.as_ref().map(|group| Arc::from(&*group.0)),
         limit_keys: fields.limit_keys.iter().map(|key| Arc::from(&*key.0)).collect(),
+        requires: match &fields.requires {
+            Some(text) => text.0.parse().map_err(|cause| at.invalid("requires", cause))?,
+            None => Requirement::NONE,
+        },
         unique: unique(
             fields.unique_key.as_ref().map(|key| Arc::from(&*key.0)),
             Some(until),
@@ -255,6 +260,9 @@ pub(crate) fn write_job(job: &JobRequest, object: &mut write::Object<'_>) {
     }
     if !job.limit_keys.is_empty() {
         object.texts("limit_keys", &job.limit_keys);
+    }
+    if !job.requires.is_none() {
+        object.text("requires", &job.requires.to_string());
     }
     if let Some(unique) = &job.unique {
         write_unique(unique, object);

@@ -28,8 +28,7 @@ macro_rules! reader_with_extras {
             unique_key: Option<crate::read::Text<$a>>,
             unique_until: Option<crate::unique::UntilField>,
             unique_for_ms: Option<u64>,
-            #[serde(default)]
-            requires: Vec<crate::read::Text<$a>>,
+            requires: Option<crate::read::Parsed<taskwright_core::Requirement>>,
             #[serde(default)]
             cost: u32,
             #[serde(default)]
@@ -53,7 +52,7 @@ macro_rules! reader_with_extras {
                         self.unique_until,
                         self.unique_for_ms,
                     ),
-                    requires: shared_all(&self.requires),
+                    requires: self.requires.take().map(|requires| requires.0).unwrap_or_default(),
                     cost: self.cost,
                     parents: self.parents.iter().map(|id| id.0).collect(),
                     alias: shared(self.alias.as_ref()),
@@ -92,8 +91,8 @@ pub(crate) fn write_extras(extras: &Extras, object: &mut write::Object<'_>) {
     if let Some(unique) = &extras.unique {
         write_unique(unique, object);
     }
-    if !extras.requires.is_empty() {
-        object.texts("requires", &extras.requires);
+    if !extras.requires.is_none() {
+        object.text("requires", &extras.requires.to_string());
     }
     if extras.cost != 0 {
         object.number("cost", u64::from(extras.cost));

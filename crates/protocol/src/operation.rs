@@ -40,6 +40,8 @@ pub enum Operation {
     Workers,
     /// The cost matrix.
     Costs,
+    /// Which workers may run a job.
+    Place,
     /// Processes that have the store open.
     Nodes,
     /// What the store is.
@@ -48,7 +50,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Operation; 19] = [
+    pub const ALL: [Operation; 20] = [
         Operation::Enqueue,
         Operation::Claim,
         Operation::Report,
@@ -66,6 +68,7 @@ impl Operation {
         Operation::Schedule,
         Operation::Workers,
         Operation::Costs,
+        Operation::Place,
         Operation::Nodes,
         Operation::Describe,
     ];
@@ -90,6 +93,7 @@ impl Operation {
             Operation::Schedule => "schedule",
             Operation::Workers => "workers",
             Operation::Costs => "costs",
+            Operation::Place => "place",
             Operation::Nodes => "nodes",
             Operation::Describe => "describe",
         }

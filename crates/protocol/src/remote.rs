@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taskwright_core::limits::WAIT_MAX;
 use taskwright_core::{Job, JobId, Name, Policy, Subject, WorkerId};
-use taskwright_engine::{Api, Costs, Enqueued, JobRequest, Result, Scheduling, Work, WorkReply};
+use taskwright_engine::{
+    Api, Costs, Enqueued, JobRequest, PlaceRequest, Placement, Result, Scheduling, Work, WorkReply,
+};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Filter, Heartbeat, HeartbeatReply,
     NodeView, Page, QueueCounts, Report, Reported, WorkerView,
@@ -13,7 +15,8 @@ use taskwright_store::{
 
 use crate::operation::Operation;
 use crate::{
-    claim, control, costs, enqueue, fresh, heartbeat, listen, look, policy, report, status, work,
+    claim, control, costs, enqueue, fresh, heartbeat, listen, look, place, policy, report, status,
+    work,
 };
 
 /// Carries requests to a server.
@@ -119,6 +122,10 @@ impl<T: Transport> Api for RemoteApi<T> {
     async fn costs(&self, namespace: &Name) -> Result<Costs> {
         let body = status::encode_namespace(namespace);
         costs::decode_reply(&self.call(Operation::Costs, body).await?)
+    }
+
+    async fn place(&self, request: PlaceRequest) -> Result<Placement> {
+        place::decode_reply(&self.call(Operation::Place, place::encode(&request)).await?)
     }
 
     async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {

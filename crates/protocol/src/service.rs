@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taskwright_core::{JobId, Name};
-use taskwright_engine::{Api, Error, ErrorCode, Result, ScheduleView};
+use taskwright_engine::{Api, Error, ErrorCode, PlaceRequest, Result, ScheduleView};
 use taskwright_store::{Claim, Command, Controlled, Filter, QueueCounts};
 
 use crate::enqueue::{self, Reply};
@@ -11,7 +11,7 @@ use crate::listen::{self, Listen};
 use crate::look::{self, Get, Peek, Wait};
 use crate::operation::Operation;
 use crate::schedules::{self, Look};
-use crate::{claim, control, costs, heartbeat, job, policy, report, status, work};
+use crate::{claim, control, costs, heartbeat, job, place, policy, report, status, work};
 
 /// Answers one request. `actor` is who asks, for the audit record.
 pub async fn answer(
@@ -61,6 +61,7 @@ pub async fn answer(
             workers(api, &status::decode_namespace("workers request", body)?).await
         }
         Operation::Costs => costs(api, &status::decode_namespace("costs request", body)?).await,
+        Operation::Place => place(api, place::decode(body)?).await,
         Operation::Policies => {
             let namespace = status::decode_namespace("policies request", body)?;
             policies(api, &namespace).await
@@ -157,6 +158,11 @@ pub async fn workers(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
 /// The cost matrix of a namespace.
 pub async fn costs(api: &dyn Api, namespace: &Name) -> Result<Vec<u8>> {
     Ok(costs::encode(&api.costs(namespace).await?))
+}
+
+/// Which workers may run a job, and what excludes the others.
+async fn place(api: &dyn Api, request: PlaceRequest) -> Result<Vec<u8>> {
+    Ok(place::encode_reply(&api.place(request).await?))
 }
 
 /// The policies of a namespace.

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 use taskwright_core::{Name, WorkerId};
 use taskwright_engine::Result;
-use taskwright_store::{Description, Durability, NodeView, QueueCounts, WorkerInfo, WorkerView};
+use taskwright_store::{
+    Description, Durability, NodeView, Profile, QueueCounts, WorkerInfo, WorkerView,
+};
 
 use crate::heartbeat::write_info;
 use crate::instant::Instant;
+use crate::labels;
 use crate::read::{Object, Parsed, Text, name_or_default, read};
 use crate::write;
 
@@ -110,11 +113,23 @@ pub(crate) fn encode_workers(workers: &[WorkerView]) -> Vec<u8> {
         object.list("workers", workers, |worker, object| {
             object.worker("id", worker.id);
             write_info(&worker.info, object);
+            if let Some(profile) = &worker.profile {
+                write_profile(profile, object);
+            }
             object.instant("first_seen_at", worker.first_seen_at);
             object.instant("last_seen_at", worker.last_seen_at);
             object.number("running", worker.running as u64);
         });
     })
+}
+
+/// What a worker serves; without `tasks` it serves all of them.
+fn write_profile(profile: &Profile, object: &mut write::Object<'_>) {
+    object.names("queues", &profile.queues);
+    if let Some(tasks) = &profile.tasks {
+        object.names("tasks", tasks);
+    }
+    labels::write(&profile.labels, object);
 }
 
 pub(crate) fn decode_workers(body: &[u8]) -> Result<Vec<WorkerView>> {
@@ -131,24 +146,35 @@ pub(crate) fn decode_workers(body: &[u8]) -> Result<Vec<WorkerView>> {
         name: Text<'a>,
         slots: u32,
         stopping: bool,
+        queues: Option<Vec<Parsed<Name>>>,
+        tasks: Option<Vec<Parsed<Name>>>,
+        #[serde(default)]
+        labels: Vec<Text<'a>>,
         first_seen_at: Parsed<Instant>,
         last_seen_at: Parsed<Instant>,
         running: usize,
     }
 
     let reply: Reply<'_> = read("workers reply", body)?;
-    let workers = reply.workers.into_iter().map(|Object(fields)| WorkerView {
-        id: fields.id.0,
-        info: WorkerInfo {
-            name: Arc::from(&*fields.name.0),
-            slots: fields.slots,
-            stopping: fields.stopping,
-        },
-        first_seen_at: fields.first_seen_at.0.0,
-        last_seen_at: fields.last_seen_at.0.0,
-        running: fields.running,
+    let named = |names: Vec<Parsed<Name>>| names.into_iter().map(|name| name.0).collect();
+    let workers = reply.workers.into_iter().map(|Object(fields)| {
+        let labels = labels::read(&fields.labels)?;
+        let tasks = fields.tasks.map(named);
+        let profile = |queues| Arc::new(Profile { queues: named(queues), tasks, labels });
+        Ok(WorkerView {
+            id: fields.id.0,
+            info: WorkerInfo {
+                name: Arc::from(&*fields.name.0),
+                slots: fields.slots,
+                stopping: fields.stopping,
+            },
+            profile: fields.queues.map(profile),
+            first_seen_at: fields.first_seen_at.0.0,
+            last_seen_at: fields.last_seen_at.0.0,
+            running: fields.running,
+        })
     });
-    Ok(workers.collect())
+    workers.collect()
 }
 
 pub(crate) fn encode_nodes(nodes: &[NodeView]) -> Vec<u8> {

@@ -13,6 +13,7 @@ mod lines;
 mod look;
 mod moving;
 mod order;
+mod placement;
 mod policies;
 pub mod random;
 mod report;
@@ -41,6 +42,7 @@ pub use lines::*;
 pub use look::*;
 pub use moving::*;
 pub use order::*;
+pub use placement::*;
 pub use policies::*;
 pub use report::*;
 pub use restart::*;
@@ -249,6 +251,18 @@ macro_rules! conformance {
                 documents_survive_a_restart
                 s11_documents_are_limited
                 s4_ticks_at_the_same_time_agree
+                // placement
+                a_claim_takes_only_what_its_labels_match
+                labels_do_not_replace_queue_and_task
+                what_nobody_matches_waits
+                claims_merge_requirements_by_rank
+                a_worker_may_change_its_labels
+                a_waiting_claim_is_fed_what_it_matches
+                a_job_keeps_what_it_requires
+                a_job_in_line_keeps_what_it_requires
+                s11_requirements_are_lanes
+                workers_show_what_they_serve
+                requirements_survive_a_restart
                 // moving
                 an_export_pages_through_everything
                 s11_pages_are_bounded_in_bytes

@@ -41,12 +41,13 @@ pub trait Store: Send + Sync + 'static {
     /// A known id is `Existing` before its key matters. A repetition (S4) may find the key free.
     ///
     /// `seq` grows with each job, in input order. The job is ready at once, due now, or waits until
-    /// `run_at` where that lies in the future of the store's time. A lane (queue × task) counts
-    /// against `LANES_MAX` at least while it has jobs that have not ended.
+    /// `run_at` where that lies in the future of the store's time. A lane (queue × task ×
+    /// requirement) counts against `LANES_MAX` at least while it has jobs that have not ended.
     async fn insert(&self, insert: Insert) -> Result<Vec<Inserted>>;
 
     /// Takes up to `max` ready jobs to run, smallest rank first, of the queues and tasks that the
-    /// worker serves; ties go by `seq`. The rank is `rank::fifo` of the instant the job is due at,
+    /// worker serves and whose requirement its labels meet (`Profile::matches`); ties go by `seq`.
+    /// The others wait, whoever may come. The rank is `rank::fifo` of the instant the job is due at,
     /// its priority and `AGING_DEFAULT`. Jobs of paused queues stay; so do jobs at or after their
     /// `expires_at`, first attempts or retries, until a sweep ends them (a redriven job no longer
     /// expires). Only an insert, a report, a heartbeat, a sweep or a command makes a job ready, or a claim
@@ -69,8 +70,8 @@ pub trait Store: Send + Sync + 'static {
     /// given up. A claim that gave no jobs may be repeated or followed by the same number.
     ///
     /// Where nothing is ready it waits up to `wait` (at most `WAIT_MAX`; zero answers at once), then
-    /// answers with no jobs. A claim makes the worker known and grants it a lease of `LEASE` of
-    /// served time.
+    /// answers with no jobs. A claim makes the worker known, with what it serves, and grants it a
+    /// lease of `LEASE` of served time.
     async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedJob>>;
 
     /// Takes note of how attempts went.
@@ -166,7 +167,7 @@ pub trait Store: Send + Sync + 'static {
     async fn list(&self, filter: Filter) -> Result<Page>;
 
     /// The next jobs of a queue in the order in which they would be claimed by a worker that
-    /// serves every task; without args, results or attempts. A pause does not matter here.
+    /// serves every task and meets every requirement; without args, results or attempts. A pause does not matter here.
     async fn peek(&self, namespace: &Name, queue: &Name, max: usize) -> Result<Vec<Job>>;
 
     /// The queues of a namespace with their counts, by name. Kept as counters, never scanned. A queue

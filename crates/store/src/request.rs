@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    Extras, Job, JobError, JobId, Json, Name, NewJob, Policy, StateName, Subject, Timestamp, Token,
-    Verdict, WorkerId,
+    Extras, Job, JobError, JobId, Json, Labels, Name, NewJob, Policy, Requirement, StateName,
+    Subject, Timestamp, Token, Verdict, WorkerId,
 };
 
 /// Jobs to write.
@@ -44,8 +44,11 @@ pub enum Refusal {
     /// Another job holds its unique key.
     #[error("unique key {key:?} is held by job {holder}; wait for that job or use another key")]
     UniqueTaken { key: Arc<str>, holder: JobId },
-    /// There is no room for another queue × task combination.
-    #[error("the store has {max} lanes (queue × task), the most there can be; use fewer queues")]
+    /// There is no room for another combination of queue, task and requirement.
+    #[error(
+        "the store has {max} lanes (queue × task × requirement), the most there can be; use fewer \
+         queues and requirements"
+    )]
     LanesFull { max: usize },
     /// There is no room for another live job.
     #[error("the store is full: {used} of {max} bytes hold live jobs; wait until some have ended")]
@@ -59,8 +62,18 @@ pub struct Profile {
     pub queues: Vec<Name>,
     /// The tasks it can run; `None`: every task (a consumer by hand).
     pub tasks: Option<Vec<Name>>,
-    /// Its labels, `name=value`.
-    pub labels: Vec<Arc<str>>,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+impl Profile {
+    /// Whether a worker that serves this is offered jobs of this queue and task with this
+    /// requirement.
+    pub fn matches(&self, queue: &Name, task: &Name, requires: &Requirement) -> bool {
+        self.queues.contains(queue)
+            && self.tasks.as_ref().is_none_or(|tasks| tasks.contains(task))
+            && requires.matches(&self.labels)
+    }
 }
 
 /// A worker asks for jobs.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 pub use taskwright_core::Job;
 use taskwright_core::{Name, StateName, Timestamp, WorkerId};
 
-use crate::request::WorkerInfo;
+use crate::request::{Profile, WorkerInfo};
 
 /// A queue and how many of its jobs are in which state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +81,9 @@ pub struct WorkerView {
     pub id: WorkerId,
     /// What it says of itself.
     pub info: WorkerInfo,
+    /// What it serves, as its newest claim said; `None` where the store has not heard a claim of it
+    /// since it was opened.
+    pub profile: Option<Arc<Profile>>,
     /// When it was first seen.
     pub first_seen_at: Timestamp,
     /// When it was last heard of; a store may note it to a quarter of a second only.

@@ -30,6 +30,8 @@ enum Bug {
     DueForgotten,
     /// Time follows the clock back.
     TimeGoesBack,
+    /// A worker is offered what its labels do not match.
+    LabelsIgnored,
     /// A pause is forgotten.
     PauseIgnored,
     /// A page leaves out its last job.
@@ -50,6 +52,8 @@ struct BuggyStore {
     clock: Arc<ManualClock>,
     paused: Mutex<BTreeMap<(Name, Name), ()>>,
     claims: Mutex<BTreeMap<(Name, taskwright_core::WorkerId), u64>>,
+    /// What workers said that they serve, where something else is passed on.
+    told: Mutex<BTreeMap<(Name, taskwright_core::WorkerId), Arc<Profile>>>,
 }
 
 impl BuggyStore {
@@ -83,6 +87,12 @@ impl Store for BuggyStore {
             let last = claims.entry((claim.namespace.clone(), claim.worker)).or_insert(0);
             *last += 1;
             claim.seq = *last;
+        }
+        if self.bug == Bug::LabelsIgnored {
+            let key = (claim.namespace.clone(), claim.worker);
+            self.told.lock().expect("the profiles").insert(key, Arc::clone(&claim.profile));
+            let labels = "a=3,b".parse().expect("valid labels");
+            claim.profile = Arc::new(Profile { labels, ..(*claim.profile).clone() });
         }
         self.inner.claim(claim).await
     }
@@ -195,7 +205,14 @@ impl Store for BuggyStore {
     }
 
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>> {
-        self.inner.workers(namespace).await
+        let mut views = self.inner.workers(namespace).await?;
+        let told = self.told.lock().expect("the profiles");
+        for view in &mut views {
+            if let Some(profile) = told.get(&(namespace.clone(), view.id)) {
+                view.profile = view.profile.as_ref().map(|_| Arc::clone(profile));
+            }
+        }
+        Ok(views)
     }
 
     async fn export(&self, after: Option<u64>, limit: usize) -> Result<Exported> {
@@ -245,6 +262,7 @@ impl Harness for BuggyHarness {
             clock: self.clock(),
             paused: Mutex::default(),
             claims: Mutex::default(),
+            told: Mutex::default(),
         })
     }
 
@@ -286,6 +304,7 @@ planted! {
     lost_jobs_unnamed_are_found: LostUnnamed
     due_jobs_forgotten_are_found: DueForgotten
     time_that_goes_back_is_found: TimeGoesBack
+    labels_ignored_are_found: LabelsIgnored
     a_pause_ignored_is_found: PauseIgnored
     a_page_cut_is_found: PageCut
     counts_that_drift_are_found: CountsDrift

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use taskwright_core::{Job as JobView, JobId, StateName};
-use taskwright_engine::{Costs, Enqueued, Error, ErrorCode, Result};
+use taskwright_engine::{Costs, Enqueued, Error, ErrorCode, Placement, Result};
 use taskwright_store::{Controlled, Description, Filter, NodeView, Page, QueueCounts, WorkerView};
 use tokio::runtime::Runtime;
 
@@ -187,6 +187,11 @@ impl Taskwright {
     /// Changes the priority or start of a job that waits; see [`crate::Taskwright::adjust`].
     pub fn adjust(&self, id: JobId, change: Adjust) -> Result<Controlled> {
         self.runtime.run(self.app.adjust(id, change))
+    }
+
+    /// Which workers may run this job now; see [`crate::Taskwright::place`].
+    pub fn place<T>(&self, job: Job<T>) -> Result<Placement> {
+        self.runtime.run(self.app.place(job))
     }
 
     /// The limits of the namespace.

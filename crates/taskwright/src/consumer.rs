@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use taskwright_core::limits::{HEARTBEAT_EVERY, WAIT_MAX};
-use taskwright_core::{Json, Name, WorkerId};
+use taskwright_core::{Json, Labels, Name, WorkerId};
 use taskwright_engine::{Error, ErrorCode, Result};
 use taskwright_store::{Claim, ClaimedJob, Outcome, Profile, Report, Reported};
 use tokio::sync::Mutex;
@@ -97,8 +97,17 @@ impl Consumer {
             every: HEARTBEAT_EVERY,
         };
         let lease = Lease::start(tenant, Arc::clone(&held))?;
-        let profile = Arc::new(Profile { queues, tasks: None, labels: Vec::new() });
+        let profile = Arc::new(Profile { queues, tasks: None, labels: Labels::default() });
         Ok(Consumer { app, worker, profile, held, lease, claims: Mutex::default() })
+    }
+
+    /// Has it a label from the next claim on; see [`Worker::label`](crate::Worker::label).
+    pub fn label(mut self, name: &str, value: &str) -> Result<Consumer> {
+        let profile = Arc::make_mut(&mut self.profile);
+        profile.labels.set(name, value).map_err(|error| {
+            Error::new(ErrorCode::Invalid, format!("cannot label the consumer: {error}"))
+        })?;
+        Ok(self)
     }
 
     /// The id under which it is known as a worker.

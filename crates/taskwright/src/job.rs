@@ -180,6 +180,29 @@ impl<T> Job<T> {
         self
     }
 
+    /// What it requires of the labels of its worker: terms joined by commas, all of which must be
+    /// met; see [`Worker::label`](crate::Worker::label). It waits until a worker matches.
+    ///
+    /// `gpu` (has the label), `!spot` (does not have it), `gpu>=24` (and `>`, `<=`, `<`: as
+    /// numbers), `gpu=24`, `region!=eu`, `region in (eu us)`.
+    ///
+    /// ```
+    /// # use taskwright::Job;
+    /// let train: Job<()> = Job::new("train", &7).requires("gpu>=24,region in (eu us),!spot");
+    /// ```
+    pub fn requires(mut self, requirement: &str) -> Self {
+        match requirement.parse() {
+            Ok(requirement) => {
+                self.request.requires = requirement;
+                self
+            }
+            Err(error) => {
+                let task = self.request.task.clone();
+                self.faulty(format!("cannot say what a job of task {task} requires: {error}"))
+            }
+        }
+    }
+
     /// The same job for whoever reads its output as another type.
     pub fn output_as<U>(self) -> Job<U> {
         let Job { request, unique, until, fault, .. } = self;

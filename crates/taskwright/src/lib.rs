@@ -76,9 +76,13 @@ pub use schedule::Schedule;
 pub use task::{Failure, Output, Task};
 pub use taskwright_core::schedule::{CatchUp, Overlap, PausedBy, SkipReason, Skipped};
 pub use taskwright_core::{
-    AttemptRecord, Extras, Job as JobView, JobError, JobId, Json, Name, OnConflict, Policy, Rate,
-    Replace, RetryPolicy, State, StateName, Subject, Timestamp, Token, Unique, Until, WorkerId,
-    format_duration, limits, parse_duration,
+    AttemptRecord, Extras, Job as JobView, JobError, JobId, Json, Labels, Name, OnConflict, Policy,
+    Rate, Replace, Requirement, RetryPolicy, State, StateName, Subject, Timestamp, Token, Unique,
+    Until, WorkerId, format_duration, limits, parse_duration,
+};
+pub use taskwright_engine::{
+    Api, Enqueued, Error, ErrorCode, Exclusion, ExclusionRule, JobRequest, PlaceRequest, Placed,
+    Placement, Result, Start,
 };
 pub use taskwright_engine::{
     Api, Backfilled, Cost, CostCell, CostSums, Costs, Enqueued, Error, ErrorCode, JobRequest,
@@ -91,7 +95,7 @@ pub use taskwright_macros::task;
 pub use taskwright_postgres::migrate;
 pub use taskwright_store::{
     ClaimedJob, Command, Controlled, Description, Durability, Event, Events, Filter, Heard,
-    NodeView, Outcome, Page, QueueCounts, Reported, Retention, Retry, WorkerView,
+    NodeView, Outcome, Page, Profile, QueueCounts, Reported, Retention, Retry, WorkerView,
 };
 pub use worker::{Completion, RunningWorker, Stopper, Worker};
 

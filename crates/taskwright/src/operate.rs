@@ -1,11 +1,12 @@
-//! Limits, and changes of jobs that wait.
+//! Limits, placement, and changes of jobs that wait.
 
 use taskwright_core::{JobId, Policy, Subject};
-use taskwright_engine::{Error, ErrorCode, Result, Start};
+use taskwright_engine::{Error, ErrorCode, JobRequest, PlaceRequest, Placement, Result, Start};
 use taskwright_store::{Command, Controlled};
 
 use crate::adjust::Adjust;
 use crate::app::Taskwright;
+use crate::job::Job;
 use crate::limit::Limit;
 
 impl Taskwright {
@@ -44,6 +45,25 @@ impl Taskwright {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Which of the workers that are known may run this job now, and what excludes the others. It
+    /// only explains: a job that nobody matches can be enqueued all the same, and waits.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # use taskwright::{Job, Taskwright};
+    /// let app = Taskwright::connect("memory:").await?;
+    /// let train: Job<()> = Job::new("train", &7).requires("gpu>=24");
+    /// println!("{}", app.place(train).await?.verdict); // no worker is known; start one that …
+    /// # Ok(()) }) }
+    /// ```
+    pub async fn place<T>(&self, job: Job<T>) -> Result<Placement> {
+        let JobRequest { queue, task, requires, .. } = job.into_request()?;
+        let namespace = self.shared.namespace.clone();
+        let request = PlaceRequest { namespace, queue, task, requires };
+        self.retrying(|| self.shared.api.place(request.clone())).await
     }
 
     /// Changes the priority or start of a job that waits: for its time, a worker, or in a line. One

@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use taskwright_core::limits::LEASE;
-use taskwright_core::{JobId, Name, Timestamp, Token, WorkerId};
+use taskwright_core::{InvalidLabel, JobId, Labels, Name, Timestamp, Token, WorkerId};
 use taskwright_engine::{Api, Engine, Error, ErrorCode, Result};
 use taskwright_store::{
     Claim, ClaimedJob, Events, Heard, ManualClock, Outcome, Profile, Report, Reported,
@@ -67,6 +67,7 @@ pub struct TestApp {
     clock: Arc<ManualClock>,
     handlers: HashMap<Name, Arc<dyn Handler>>,
     worker: WorkerId,
+    labels: Labels,
     claims: AtomicU64,
     repeats_reports: AtomicBool,
 }
@@ -105,6 +106,7 @@ impl TestApp {
             engine,
             clock,
             handlers: HashMap::new(),
+            labels: Labels::default(),
             claims: AtomicU64::new(0),
             repeats_reports: AtomicBool::new(false),
         })
@@ -121,6 +123,12 @@ impl TestApp {
     /// Serves the task with this name by a handler made by hand.
     pub fn handler(mut self, task: &str, handler: impl Handler) -> Result<Self> {
         self.handlers.insert(named(task, "serve the task")?, Arc::new(handler));
+        Ok(self)
+    }
+
+    /// Has its worker a label; see [`Worker::label`](crate::Worker::label).
+    pub fn label(mut self, name: &str, value: &str) -> Result<Self> {
+        self.labels.set(name, value).map_err(invalid_label)?;
         Ok(self)
     }
 
@@ -220,7 +228,7 @@ impl TestApp {
             profile: Arc::new(Profile {
                 queues: counts.into_iter().map(|counts| counts.queue).collect(),
                 tasks: Some(self.handlers.keys().cloned().collect()),
-                labels: Vec::new(),
+                labels: self.labels.clone(),
             }),
             max: 1,
             wait: Duration::ZERO,
@@ -296,6 +304,10 @@ fn restless(job: &ClaimedJob) -> Error {
         job.id, job.task
     );
     Error::new(ErrorCode::Invalid, message)
+}
+
+fn invalid_label(error: InvalidLabel) -> Error {
+    Error::new(ErrorCode::Invalid, format!("cannot label the worker: {error}"))
 }
 
 fn torn() -> Error {

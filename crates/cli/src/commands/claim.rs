@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use taskwright::Taskwright;
 use taskwright_core::limits::{BATCH_MAX, HEARTBEAT_EVERY, LEASE, WAIT_MAX};
-use taskwright_core::{JobId, Name, Token, WorkerId, format_duration, parse_duration};
+use taskwright_core::{JobId, Labels, Name, Token, WorkerId, format_duration, parse_duration};
 use taskwright_engine::ids::IdSource;
 use taskwright_store::{Claim, ClaimedJob, Heartbeat, Outcome, Profile, Report, WorkerInfo};
 
@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Only these tasks [default: all]
     #[arg(long = "task", short, value_name = "NAME")]
     tasks: Vec<Name>,
+    /// A label, like gpu=24 or spot; repeat it for others. What jobs require must be met
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    labels: Vec<String>,
     /// The most jobs to take
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=BATCH_MAX as i64))]
     max: u16,
@@ -57,6 +60,7 @@ struct ClaimedLine<'a> {
 
 /// Claims.
 pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
+    let labels = Labels::parse(arguments.labels.iter().map(String::as_str))?;
     let app = connect::connect(global).await?;
     let worker = IdSource::default().worker_id()?;
     let tasks = (!arguments.tasks.is_empty()).then_some(arguments.tasks);
@@ -64,7 +68,7 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
         namespace: global.namespace.clone(),
         worker,
         seq: 1,
-        profile: Arc::new(Profile { queues: arguments.queues, tasks, labels: Vec::new() }),
+        profile: Arc::new(Profile { queues: arguments.queues, tasks, labels }),
         max: arguments.max.into(),
         wait: arguments.wait.min(WAIT_MAX),
         in_process: false,

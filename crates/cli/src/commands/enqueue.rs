@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use taskwright_core::{JobId, Name, RetryPolicy, Timestamp, parse_duration};
+use taskwright_core::{JobId, Name, Requirement, RetryPolicy, Timestamp, parse_duration};
 use taskwright_engine::{Enqueued, JobRequest, Start};
 
 use super::keys::Keys;
@@ -20,7 +20,8 @@ use crate::{connect, payload, show};
   taskwright enqueue resize --args @photo.json --queue images --delay 10m --priority 5
   taskwright enqueue sync --args 7 --unique 'sync 7'
   taskwright enqueue reindex --unique reindex --on-conflict debounce --delay 5s --at-most 1m
-  taskwright enqueue pay --group tenant-7 --limit-key api:stripe")]
+  taskwright enqueue pay --group tenant-7 --limit-key api:stripe
+  taskwright enqueue train --requires 'gpu>=24,region=eu'")]
 pub struct Arguments {
     /// The task to run
     task: Name,
@@ -54,6 +55,9 @@ pub struct Arguments {
     /// A word to find it by; up to 8
     #[arg(long = "tag", value_name = "WORD")]
     tags: Vec<String>,
+    /// What the labels of its worker must meet, like 'gpu>=24,region in (eu us),!spot'
+    #[arg(long, value_name = "TERMS")]
+    requires: Option<Requirement>,
     /// The id, a UUID of your own: enqueueing the same again makes no second job
     #[arg(long, value_name = "UUID")]
     id: Option<JobId>,
@@ -73,6 +77,7 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
     request.timeout = arguments.timeout;
     request.expires_at = arguments.expires_at;
     request.tags = arguments.tags.iter().map(|tag| tag.as_str().into()).collect();
+    request.requires = arguments.requires.unwrap_or_default();
     request.retry = arguments.retry_delay.map(|delay| RetryPolicy::Fixed {
         delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
     });

@@ -113,6 +113,9 @@ fn described(job: &Job) -> String {
     if !job.extras.tags.is_empty() {
         add("tags", job.extras.tags.join(", "));
     }
+    if !job.extras.requires.is_none() {
+        add("requires", job.extras.requires.to_string());
+    }
     if let Some(unique) = &job.extras.unique {
         add("unique", show::harmless(&format!("{} ({})", unique.key, until(unique.until, job))));
     }

@@ -20,6 +20,7 @@ pub mod moving;
 pub mod nodes;
 pub mod pause;
 pub mod peek;
+pub mod place;
 pub mod queues;
 pub mod redrive;
 pub mod report;

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 use taskwright::{Attempt, Completion, Context, Handler, RunningWorker};
 use taskwright_core::limits::PAYLOAD_BYTES_MAX;
-use taskwright_core::{Json, Name, format_duration, parse_duration};
+use taskwright_core::{Json, Labels, Name, format_duration, parse_duration};
 use taskwright_store::{Outcome, Reported, Retry};
 
 use crate::arguments::Global;
@@ -26,8 +26,9 @@ JSON, or a text. Exit codes: 0 completed, 65 failed for good, 75 run again later
 killed, with all that it started, when the job times out or is cancelled and when the worker dies.
 It finds TASKWRIGHT_JOB_ID, TASKWRIGHT_ATTEMPT, TASKWRIGHT_TASK and TASKWRIGHT_QUEUE in its environment.
 
-Example:
-  taskwright worker --queue mail --task mail.send --exec 'python3 send.py'"
+Examples:
+  taskwright worker --queue mail --task mail.send --exec 'python3 send.py'
+  taskwright worker --task train --exec ./train --label gpu=24 --label region=eu"
 )]
 pub struct Arguments {
     /// The task to run
@@ -48,6 +49,10 @@ pub struct Arguments {
     /// How long running jobs may go on when the worker is asked to stop, before they get SIGTERM
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
     grace: Duration,
+    /// A label, like gpu=24 or spot; repeat it for others. Jobs that require labels go to workers
+    /// that match
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    labels: Vec<String>,
     /// A name for people [default: host and process id]
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -65,11 +70,13 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
     subprocess::check_program(&String::from_utf8_lossy(&template.words()[0]))?;
     let slots = arguments.slots.map_or_else(processors, |slots| usize::from(slots.get()));
     let mut signals = Signals::listen()?;
+    let labels = labels_of(&arguments.labels)?;
     let app = connect::connect(global).await?;
     let handler = CommandHandler { template, slots: Slots::default(), snooze: arguments.snooze };
     let (is_json, is_verbose) = (global.json, arguments.verbose);
-    let running = app
-        .worker()
+    let worker =
+        labels.iter().fold(app.worker(), |worker, (name, value)| worker.label(name, value));
+    let running = worker
         .queues(arguments.queues.iter().map(Name::as_str))
         .slots(slots)
         .name(&arguments.name.unwrap_or_else(name))
@@ -93,6 +100,16 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
     until_stopped(running, &mut signals, arguments.grace).await?;
     app.close().await?;
     Ok(Exit::Done)
+}
+
+/// Names and values of labels; a label without a value has an empty one.
+fn labels_of(texts: &[String]) -> Result<Vec<(String, String)>> {
+    let labels = Labels::parse(texts.iter().map(String::as_str))?;
+    let pair = |text: &String| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    Ok(labels.texts().iter().map(pair).collect())
 }
 
 /// As many slots as there are processors.

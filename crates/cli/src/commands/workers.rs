@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use comfy_table::Cell;
+use taskwright_store::WorkerView;
 
 use crate::arguments::Global;
 use crate::exit::Exit;
@@ -28,12 +29,13 @@ pub async fn run(global: &Global, _: Arguments) -> Result<Exit> {
         eprintln!("There are no workers; start one with `taskwright worker`.");
         return Ok(Exit::Done);
     }
-    let heads = ["ID", "NAME", ">RUNNING", ">SLOTS", "STARTED", "LAST SEEN", ""];
+    let heads = ["ID", "NAME", "LABELS", ">RUNNING", ">SLOTS", "STARTED", "LAST SEEN", ""];
     let mut table = show::table(&std::io::stdout(), &heads);
     for worker in &workers {
         table.add_row([
             Cell::new(worker.id),
             Cell::new(show::short(&worker.info.name, 40)),
+            Cell::new(show::short(&labels(worker), 60)),
             Cell::new(worker.running),
             Cell::new(worker.info.slots),
             Cell::new(show::relative(worker.first_seen_at)),
@@ -43,4 +45,8 @@ pub async fn run(global: &Global, _: Arguments) -> Result<Exit> {
     }
     show::print(show::rendered(&table))?;
     Ok(Exit::Done)
+}
+
+fn labels(worker: &WorkerView) -> String {
+    worker.profile.as_ref().map(|profile| profile.labels.texts().join(" ")).unwrap_or_default()
 }

@@ -30,7 +30,7 @@ fn claim(seq: u64) -> Claim {
         profile: Arc::new(Profile {
             queues: vec![Name::default_name()],
             tasks: None,
-            labels: Vec::new(),
+            labels: Default::default(),
         }),
         max: 10,
         wait: Duration::ZERO,

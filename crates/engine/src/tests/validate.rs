@@ -135,7 +135,7 @@ fn a_result_that_is_too_long_names_its_report() {
 
 #[test]
 fn claims_are_checked_and_cut() {
-    let profile = |queues: Vec<Name>, tasks| Profile { queues, tasks, labels: Vec::new() };
+    let profile = |queues: Vec<Name>, tasks| Profile { queues, tasks, labels: Default::default() };
     let whole = Claim {
         namespace: Name::default_name(),
         worker: WorkerId::from_u128(1),

@@ -237,6 +237,7 @@ const PAUSED: Tag = Tag::flag(5);
 const WORKER_ID: Tag = Tag::fixed_16(6);
 const FIRST_SEEN_AT: Tag = Tag::signed(7);
 const IN_PROCESS: Tag = Tag::flag(8);
+const REQUIRES: Tag = Tag::text(9);
 
 fn put_lane(writer: &mut Writer<'_>, lane: &Lane) {
     writer.flag(LANE);
@@ -244,18 +245,21 @@ fn put_lane(writer: &mut Writer<'_>, lane: &Lane) {
     writer.text(NAMESPACE, &lane.namespace);
     writer.text(QUEUE_NAME, &lane.queue);
     writer.text(TASK, &lane.task);
+    writer.text_if_any(REQUIRES, Some(&*lane.requires).filter(|requires| !requires.is_empty()));
     writer.end();
 }
 
 fn take_lane(reader: &mut Reader<'_>) -> Result<Lane, CodecError> {
     const RECORD: &str = "a lane";
     let (mut number, mut namespace, mut queue, mut task) = (None, None, None, None);
+    let mut requires = None;
     while let Some(tag) = reader.tag(RECORD)? {
         match tag {
             NUMBER => number = Some(reader.unsigned()?),
             NAMESPACE => namespace = Some(reader.text()?),
             QUEUE_NAME => queue = Some(reader.text()?),
             TASK => task = Some(reader.text()?),
+            REQUIRES => requires = Some(reader.text()?),
             _ => return Err(reader.unknown()),
         }
     }
@@ -265,6 +269,7 @@ fn take_lane(reader: &mut Reader<'_>) -> Result<Lane, CodecError> {
         namespace: namespace.ok_or(missing("namespace"))?,
         queue: queue.ok_or(missing("queue"))?,
         task: task.ok_or(missing("task"))?,
+        requires: requires.unwrap_or_default(),
     })
 }
 

@@ -14,7 +14,6 @@ const TAG: Tag = Tag::text(3);
 const GROUP: Tag = Tag::text(4);
 const LIMIT_KEY: Tag = Tag::text(5);
 const UNIQUE_KEY: Tag = Tag::text(6);
-const REQUIRES: Tag = Tag::text(7);
 const COST: Tag = Tag::unsigned(8);
 const PARENT: Tag = Tag::fixed_16(9);
 const ALIAS: Tag = Tag::text(10);
@@ -23,7 +22,7 @@ const TRACE: Tag = Tag::text(11);
 const UNIQUE_UNTIL_CLAIMED: Tag = Tag::flag(12);
 const UNIQUE_FOR_MS: Tag = Tag::unsigned(13);
 
-/// Appends the fields, without the end of the record.
+/// Appends the fields, without the end of the record. What the job requires, its lane says.
 pub fn put(writer: &mut Writer<'_>, extras: &Extras, base: Base) {
     if let Some(retry) = &extras.retry {
         writer.flag(RETRY);
@@ -47,9 +46,6 @@ pub fn put(writer: &mut Writer<'_>, extras: &Extras, base: Base) {
             Until::Claimed => writer.flag(UNIQUE_UNTIL_CLAIMED),
             Until::Elapsed { ms } => writer.unsigned(UNIQUE_FOR_MS, ms),
         }
-    }
-    for label in &extras.requires {
-        writer.text(REQUIRES, label);
     }
     writer.unusual(COST, extras.cost, 0);
     for parent in &extras.parents {
@@ -77,7 +73,6 @@ pub fn take(reader: &mut Reader<'_>, base: Base) -> Result<Extras, CodecError> {
                 let ms = reader.unsigned()?;
                 until(reader, &mut extras, Until::Elapsed { ms })?;
             }
-            REQUIRES => extras.requires.push(reader.text()?),
             COST => extras.cost = reader.unsigned()?,
             PARENT => extras.parents.push(JobId::from_u128(reader.fixed_16()?)),
             ALIAS => extras.alias = Some(reader.text()?),

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, btree_set};
+use std::sync::Arc;
 
 use taskwright_core::lifecycle::{Event, step};
 use taskwright_core::limits::{BATCH_BYTES_MAX, CLAIM_LOOKS_MAX, PROMOTIONS_MAX};
@@ -20,7 +21,7 @@ impl Ledger {
     pub fn claim(&mut self, claim: &Claim) -> Result<Option<Vec<ClaimedJob>>> {
         let number = self.worker_or_new(&claim.namespace, claim.worker);
         self.renew(number, None);
-        self.note_home(number, claim.in_process);
+        self.note_home(number, claim);
         let last = self.workers.get(number).map_or(0, |worker| worker.last_claim);
         if claim.seq < last || claim.seq == 0 {
             return Err(Error::new(
@@ -113,7 +114,7 @@ impl Ledger {
             run_at: vital.due_at,
             started_at: vital.run?.started_at,
             checkpoint: entry.rare.as_ref().and_then(|rare| rare.checkpoint.clone()),
-            extras: fixed.extras.as_deref().cloned().unwrap_or_default(),
+            extras: lane.extras_of(fixed),
         })
     }
 
@@ -198,6 +199,7 @@ impl Ledger {
             id,
             namespace: namespace.clone(),
             info: WorkerInfo::default(),
+            profile: None,
             first_seen_at: self.now,
             last_seen_at: self.now,
             lease_end: self.served,
@@ -211,11 +213,12 @@ impl Ledger {
         number
     }
 
-    /// Notes whether a worker lives in the process that has the store open.
-    fn note_home(&mut self, number: WorkerNumber, in_process: bool) {
+    /// Notes what a worker serves, and whether it lives in the process that has the store open.
+    fn note_home(&mut self, number: WorkerNumber, claim: &Claim) {
         let Some(worker) = self.workers.get_mut(number) else { return };
-        if worker.in_process != in_process {
-            worker.in_process = in_process;
+        worker.profile = Some(Arc::clone(&claim.profile));
+        if worker.in_process != claim.in_process {
+            worker.in_process = claim.in_process;
             self.changes.push(Change::Worker(worker.fact(number)));
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use taskwright_core::{AttemptRecord, Job, Json, Name, State, WorkerId};
+use taskwright_core::{AttemptRecord, Job, Json, Name, Requirement, State, WorkerId};
 use taskwright_store::{Imported, Record, Refusal, Result};
 
 use super::entry::Entry;
@@ -31,7 +31,7 @@ impl Ledger {
         numbers: &mut Numbers,
         archive: &mut dyn Archive,
     ) -> Result<Imported> {
-        let Job { namespace, id, queue, task, .. } = &record.job;
+        let Job { namespace, id, queue, task, extras, .. } = &record.job;
         if let Some(known) = self.known(namespace, *id, archive)? {
             return Ok(if known.fingerprint == record.fingerprint {
                 Imported::Existing { seq: known.seq, state: known.state }
@@ -39,17 +39,18 @@ impl Ledger {
                 Imported::Refused(Refusal::IdConflict(*id))
             });
         }
-        if self.lanes.number(namespace, queue, task).is_none()
+        let lane = (namespace.clone(), queue.clone(), task.clone(), extras.requires.clone());
+        if self.lanes.number(&lane).is_none()
             && let Err(refusal) = self.lanes.check_room(1)
         {
             return Ok(Imported::Refused(refusal));
         }
-        let record = record.arriving(self.now);
+        let mut record = record.arriving(self.now);
+        record.job.extras.requires = Requirement::NONE;
         if let Some(refusal) = self.key_is_taken(&record.job, archive)? {
             return Ok(Imported::Refused(refusal));
         }
-        let Job { namespace, queue, task, .. } = &record.job;
-        let lane = match self.lane_or_new(namespace, queue, task) {
+        let lane = match self.lane_or_new(lane) {
             Ok(lane) => lane,
             Err(refusal) => return Ok(Imported::Refused(refusal)),
         };

@@ -9,6 +9,7 @@ use taskwright_core::{JobId, Life, Name, NewJob, Place, StateName, Timestamp};
 use taskwright_store::{Insert, Inserted, Refusal, Result};
 
 use super::entry::Entry;
+use super::lanes::LaneName;
 use super::{Archive, Archived, Ledger};
 use crate::change::{Change, Fixed, LaneNumber, Seq, Vital};
 
@@ -46,8 +47,9 @@ impl Ledger {
                 Some(_) => refuse(index, Refusal::IdConflict(job.id)),
             }
             if last_lane.is_none_or(|last| !same_lane(last, job)) {
-                if self.lanes.number(&job.namespace, &job.queue, &job.task).is_none()
-                    && new_lanes.insert((&job.namespace, &job.queue, &job.task))
+                let lane = lane_name(job);
+                if self.lanes.number(&lane).is_none()
+                    && new_lanes.insert(lane)
                     && let Err(refusal) = self.lanes.check_room(new_lanes.len())
                 {
                     refuse(index, refusal);
@@ -61,7 +63,7 @@ impl Ledger {
         Ok(refused)
     }
 
-    fn insert_one(&mut self, job: NewJob, archive: &mut dyn Archive) -> Result<Inserted> {
+    fn insert_one(&mut self, mut job: NewJob, archive: &mut dyn Archive) -> Result<Inserted> {
         if let Some(known) = self.known(&job.namespace, job.id, archive)? {
             return Ok(if known.fingerprint == job.fingerprint {
                 Inserted::Existing { seq: known.seq, state: known.state }
@@ -72,7 +74,9 @@ impl Ledger {
         if let Some(holder) = self.holder(&job.namespace, &job.extras, archive)? {
             return Ok(self.duplicate(&holder, job));
         }
-        let lane = match self.lane_or_new(&job.namespace, &job.queue, &job.task) {
+        let requires = std::mem::take(&mut job.extras.requires);
+        let name = (job.namespace.clone(), job.queue.clone(), job.task.clone(), requires);
+        let lane = match self.lane_or_new(name) {
             Ok(lane) => lane,
             Err(refusal) => return Ok(Inserted::Refused(refusal)),
         };
@@ -112,17 +116,12 @@ impl Ledger {
     }
 
     /// The number of a lane, which is made where there was none.
-    pub(super) fn lane_or_new(
-        &mut self,
-        namespace: &Name,
-        queue: &Name,
-        task: &Name,
-    ) -> Result<LaneNumber, Refusal> {
-        if let Some(number) = self.lanes.number(namespace, queue, task) {
+    pub(super) fn lane_or_new(&mut self, name: LaneName) -> Result<LaneNumber, Refusal> {
+        if let Some(number) = self.lanes.number(&name) {
             return Ok(number);
         }
         self.lanes.check_room(1)?;
-        let lane = self.lanes.add(namespace, queue, task);
+        let lane = self.lanes.add(name);
         let number = lane.number;
         self.changes.push(Change::Lane(lane));
         Ok(number)
@@ -174,7 +173,16 @@ pub(super) fn place_at(due_at: Timestamp, now: Timestamp, priority: i8) -> Place
 }
 
 fn same_lane(a: &NewJob, b: &NewJob) -> bool {
-    a.task == b.task && a.queue == b.queue && a.namespace == b.namespace
+    a.task == b.task
+        && a.queue == b.queue
+        && a.namespace == b.namespace
+        && a.extras.requires == b.extras.requires
+}
+
+/// The name of a job's lane.
+pub(super) fn lane_name(job: &NewJob) -> LaneName {
+    let NewJob { namespace, queue, task, extras, .. } = job;
+    (namespace.clone(), queue.clone(), task.clone(), extras.requires.clone())
 }
 
 /// Of the jobs at `new`, those whose id stands earlier in the call with another fingerprint.

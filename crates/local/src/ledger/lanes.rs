@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use taskwright_core::limits::LANES_MAX;
-use taskwright_core::{Name, Rank, Timestamp};
+use taskwright_core::{Extras, Name, Rank, Requirement, Timestamp};
 use taskwright_store::{Profile, Refusal};
 
 use super::counters::Counters;
-use crate::change::{Lane as LaneFact, LaneNumber, Seq};
+use crate::change::{Fixed, Lane as LaneFact, LaneNumber, Seq};
 
 /// Profiles remembered; beyond that they are matched anew.
 const PROFILES_MAX: usize = 4_096;
 
-/// Jobs of one task in one queue.
+/// Jobs of one task in one queue that require the same of their worker.
 #[derive(Debug)]
 pub struct Lane {
     /// The tenant.
@@ -23,6 +23,8 @@ pub struct Lane {
     pub queue: Name,
     /// The task.
     pub task: Name,
+    /// What its jobs require of their worker.
+    pub requires: Requirement,
     /// The queue's place in [`Lanes::queues`].
     pub queue_index: usize,
     /// Ready jobs, best first.
@@ -31,6 +33,14 @@ pub struct Lane {
     pub suspects: BTreeSet<(Rank, Seq)>,
     /// Jobs that run.
     pub running: u32,
+}
+
+impl Lane {
+    /// The extras of a job of this lane, with what it requires.
+    pub fn extras_of(&self, fixed: &Fixed) -> Extras {
+        let extras = fixed.extras.as_deref().cloned().unwrap_or_default();
+        Extras { requires: self.requires.clone(), ..extras }
+    }
 }
 
 /// A queue.
@@ -50,13 +60,16 @@ pub struct Queue {
     pub lanes: Vec<LaneNumber>,
 }
 
+/// Namespace, queue, task and requirement of a lane.
+pub type LaneName = (Name, Name, Name, Requirement);
+
 /// All lanes and queues.
 #[derive(Debug, Default)]
 pub struct Lanes {
     lanes: Vec<Lane>,
     /// All queues. Their order means nothing.
     pub queues: Vec<Queue>,
-    lane_numbers: FxHashMap<(Name, Name, Name), LaneNumber>,
+    lane_numbers: FxHashMap<LaneName, LaneNumber>,
     queue_indexes: FxHashMap<(Name, Name), usize>,
     profiles: FxHashMap<(Name, Arc<Profile>), Arc<Vec<LaneNumber>>>,
 }
@@ -89,8 +102,8 @@ impl Lanes {
     }
 
     /// The number of a lane, where it exists.
-    pub fn number(&self, namespace: &Name, queue: &Name, task: &Name) -> Option<LaneNumber> {
-        self.lane_numbers.get(&(namespace.clone(), queue.clone(), task.clone())).copied()
+    pub fn number(&self, name: &LaneName) -> Option<LaneNumber> {
+        self.lane_numbers.get(name).copied()
     }
 
     /// A queue's index, where it exists.
@@ -123,28 +136,32 @@ impl Lanes {
     }
 
     /// Makes a lane that does not exist yet.
-    pub fn add(&mut self, namespace: &Name, queue: &Name, task: &Name) -> LaneFact {
+    pub fn add(&mut self, name: LaneName) -> LaneFact {
         let number = self.lanes.len() as LaneNumber;
-        let queue_index = self.queue_or_new(namespace, queue);
+        let (namespace, queue, task, requires) = name.clone();
+        let queue_index = self.queue_or_new(&namespace, &queue);
+        let fact = LaneFact {
+            number,
+            namespace: namespace.as_str().into(),
+            queue: queue.as_str().into(),
+            task: task.as_str().into(),
+            requires: requires.to_string().into(),
+        };
         self.queues[queue_index].lanes.push(number);
         self.lanes.push(Lane {
-            namespace: namespace.clone(),
-            queue: queue.clone(),
-            task: task.clone(),
+            namespace,
+            queue,
+            task,
+            requires,
             queue_index,
             ready: BTreeSet::new(),
             suspects: BTreeSet::new(),
             running: 0,
         });
-        self.lane_numbers.insert((namespace.clone(), queue.clone(), task.clone()), number);
+        self.lane_numbers.insert(name, number);
         // Profiles that match the new lane must offer it.
         self.profiles.clear();
-        LaneFact {
-            number,
-            namespace: namespace.as_str().into(),
-            queue: queue.as_str().into(),
-            task: task.as_str().into(),
-        }
+        fact
     }
 
     /// The lanes that a worker with this profile is offered.
@@ -157,9 +174,7 @@ impl Lanes {
             self.profiles.clear();
         }
         let serves = |lane: &Lane| {
-            lane.namespace == *namespace
-                && profile.queues.contains(&lane.queue)
-                && profile.tasks.as_ref().is_none_or(|tasks| tasks.contains(&lane.task))
+            lane.namespace == *namespace && profile.matches(&lane.queue, &lane.task, &lane.requires)
         };
         let numbers = (0..self.lanes.len() as LaneNumber).filter(|&n| serves(self.get(n)));
         let lanes = Arc::new(numbers.collect::<Vec<_>>());

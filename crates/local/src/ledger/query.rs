@@ -1,6 +1,6 @@
 //! Looking without changing.
 
-use taskwright_core::{Extras, Job, JobId, Name, StateName, Timestamp};
+use taskwright_core::{Job, JobId, Name, StateName, Timestamp};
 use taskwright_store::{QueueCounts, QueueSettings, Settings, WorkerView};
 
 use super::Ledger;
@@ -79,6 +79,7 @@ impl Ledger {
             .map(|(_, worker)| WorkerView {
                 id: worker.id,
                 info: worker.info.clone(),
+                profile: worker.profile.clone(),
                 first_seen_at: worker.first_seen_at,
                 last_seen_at: worker.last_seen_at,
                 running: worker.held.len(),
@@ -113,7 +114,7 @@ impl Ledger {
             checkpoint: rare.and_then(|rare| rare.checkpoint.clone()),
             args: with_payloads.then(|| fixed.args.clone()),
             result: rare.and_then(|rare| rare.result.clone()).filter(|_| with_payloads),
-            extras: fixed.extras.as_deref().cloned().unwrap_or_else(Extras::default),
+            extras: lane.extras_of(fixed),
             attempts: Vec::new(),
         }
     }

@@ -220,9 +220,9 @@ impl Ledger {
         if (lane.number as usize) < self.lanes.count() {
             return Ok(());
         }
-        let (namespace, queue, task) =
-            (name(&lane.namespace)?, name(&lane.queue)?, name(&lane.task)?);
-        let made = self.lanes.add(&namespace, &queue, &task);
+        let requires = lane.requires.parse().map_err(named_wrongly)?;
+        let name = (name(&lane.namespace)?, name(&lane.queue)?, name(&lane.task)?, requires);
+        let made = self.lanes.add(name);
         if made.number != lane.number {
             return Err(Error::new(
                 ErrorKind::Corrupt,
@@ -252,6 +252,7 @@ impl Ledger {
                 id: fact.id,
                 namespace: name(&fact.namespace)?,
                 info: WorkerInfo::default(),
+                profile: None,
                 first_seen_at: fact.first_seen_at,
                 last_seen_at: self.now,
                 lease_end: self.served,
@@ -284,7 +285,9 @@ impl Ledger {
 }
 
 fn name(text: &str) -> Result<Name> {
-    Name::new(text).map_err(|error| {
-        Error::new(ErrorKind::Corrupt, format!("the store names something wrongly: {error}"))
-    })
+    Name::new(text).map_err(named_wrongly)
+}
+
+fn named_wrongly(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("the store names something wrongly: {error}"))
 }

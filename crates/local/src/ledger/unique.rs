@@ -9,7 +9,8 @@ use taskwright_core::{
 };
 use taskwright_store::{Controlled, Inserted, Refusal, Result};
 
-use super::insert::place_at;
+use super::insert::{lane_name, place_at};
+use super::lanes::LaneName;
 use super::{Archive, Archived, Ledger};
 use crate::change::{Change, Rewrite, Seq, TimedHold, Vital};
 
@@ -25,7 +26,7 @@ pub(super) struct Holder {
 struct Foreseen<'a> {
     fingerprints: HashMap<(&'a Name, JobId), u64>,
     holders: HashMap<(&'a Name, &'a str), JobId>,
-    lanes: HashSet<(&'a Name, &'a Name, &'a Name)>,
+    lanes: HashSet<LaneName>,
 }
 
 impl Ledger {
@@ -140,7 +141,7 @@ impl Ledger {
         foreseen: &mut Foreseen<'a>,
         archive: &mut dyn Archive,
     ) -> Result<Option<Refusal>> {
-        let NewJob { namespace, queue, task, id, fingerprint, .. } = job;
+        let NewJob { namespace, id, fingerprint, .. } = job;
         let known = match foreseen.fingerprints.get(&(namespace, *id)) {
             Some(known) => Some(*known),
             None => self.known(namespace, *id, archive)?.map(|known| known.fingerprint),
@@ -159,8 +160,8 @@ impl Ledger {
                 return Ok(is_refused.then_some(Refusal::UniqueTaken { key, holder }));
             }
         }
-        let lane = (namespace, queue, task);
-        if self.lanes.number(namespace, queue, task).is_none() && !foreseen.lanes.contains(&lane) {
+        let lane = lane_name(job);
+        if self.lanes.number(&lane).is_none() && !foreseen.lanes.contains(&lane) {
             if let Err(refusal) = self.lanes.check_room(foreseen.lanes.len() + 1) {
                 return Ok(Some(refusal));
             }

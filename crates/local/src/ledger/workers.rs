@@ -1,11 +1,12 @@
 //! Workers: who holds what, and until when.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use taskwright_core::{Name, Timestamp, WorkerId};
-use taskwright_store::WorkerInfo;
+use taskwright_store::{Profile, WorkerInfo};
 
 use crate::change::{Seq, WorkerFact, WorkerNumber};
 
@@ -18,6 +19,8 @@ pub struct Worker {
     pub namespace: Name,
     /// What it says of itself.
     pub info: WorkerInfo,
+    /// What it serves, as its newest claim said.
+    pub profile: Option<Arc<Profile>>,
     /// When it was first seen.
     pub first_seen_at: Timestamp,
     /// When it was last heard of.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use taskwright_core::{
-    AttemptRecord, Cause, Extras, JobError, JobId, Json, Life, Place, RetryPolicy, State,
-    Timestamp, Token, Unique, Until, Verdict, WorkerId,
+    AttemptRecord, Cause, Extras, JobError, JobId, Json, Life, Place, Requirement, RetryPolicy,
+    State, Timestamp, Token, Unique, Until, Verdict, WorkerId,
 };
 
 use super::Random;
@@ -47,6 +47,7 @@ impl Samples {
                 namespace: self.text(),
                 queue: self.text(),
                 task: self.text(),
+                requires: self.text(),
             }),
             _ => self.rare(),
         }
@@ -169,7 +170,8 @@ impl Samples {
             group: self.maybe_text(),
             limit_keys: self.texts(),
             unique: self.maybe_text().map(|key| Unique { key, until: self.until() }),
-            requires: self.texts(),
+            // Their lane says it.
+            requires: Requirement::NONE,
             cost: self.usually(0),
             parents: self.list(|random| JobId::from_u128(u128::from(random.bits()))),
             alias: self.maybe_text(),

@@ -242,7 +242,7 @@ impl World {
             namespace: namespace(),
             worker: worker.id,
             seq,
-            profile: Arc::new(Profile { queues, tasks: None, labels: Vec::new() }),
+            profile: Arc::new(Profile { queues, tasks: None, labels: Default::default() }),
             max,
             wait: Duration::ZERO,
             in_process: worker.in_process,

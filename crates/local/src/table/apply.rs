@@ -82,8 +82,8 @@ fn write(
 fn write_facts(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
     for lane in &fold.lanes {
         connection
-            .prepare_cached("INSERT OR REPLACE INTO lanes VALUES (?1, ?2, ?3, ?4)")?
-            .execute((lane.number, &lane.namespace, &lane.queue, &lane.task))?;
+            .prepare_cached("INSERT OR REPLACE INTO lanes VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute((lane.number, &lane.namespace, &lane.queue, &lane.task, &lane.requires))?;
     }
     for settings in &fold.queues {
         connection

@@ -163,12 +163,14 @@ impl Table {
     }
 
     fn lanes(&self) -> Result<Vec<Lane>> {
-        self.all("SELECT number, namespace, queue, task FROM lanes ORDER BY number", |row| {
+        let sql = "SELECT number, namespace, queue, task, requires FROM lanes ORDER BY number";
+        self.all(sql, |row| {
             Ok(Lane {
                 number: row.get(0)?,
                 namespace: row.get(1)?,
                 queue: row.get(2)?,
                 task: row.get(3)?,
+                requires: row.get(4)?,
             })
         })
     }

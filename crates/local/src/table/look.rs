@@ -6,7 +6,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 use rustc_hash::FxHashMap;
 use taskwright_core::{
-    AttemptRecord, Job, JobError, JobId, Json, Name, StateName, Timestamp, Verdict, WorkerId,
+    AttemptRecord, Extras, Job, JobError, JobId, Json, Name, Requirement, StateName, Timestamp,
+    Verdict, WorkerId,
 };
 use taskwright_store::Result;
 
@@ -34,6 +35,7 @@ pub(super) struct LaneName {
     pub namespace: Name,
     pub queue: Name,
     pub task: Name,
+    pub requires: Requirement,
 }
 
 /// What is known of an id.
@@ -188,7 +190,10 @@ impl Look<'_> {
             checkpoint: more.checkpoint,
             args: None,
             result: None,
-            extras: fixed.extras.map(|extras| *extras).unwrap_or_default(),
+            extras: Extras {
+                requires: lane.requires,
+                ..fixed.extras.map(|extras| *extras).unwrap_or_default()
+            },
             attempts: Vec::new(),
         })
     }
@@ -225,7 +230,7 @@ impl Look<'_> {
 
     /// Lanes are only ever added, with growing numbers.
     fn read_lanes(&mut self) -> Result<()> {
-        let sql = "SELECT number, namespace, queue, task FROM lanes WHERE number >= ?1";
+        let sql = "SELECT number, namespace, queue, task, requires FROM lanes WHERE number >= ?1";
         let known = self.lanes.0.keys().max().map_or(0, |last| last + 1);
         let mut statement = self.connection.prepare_cached(sql).map_err(failed(LOOK))?;
         let mut rows = statement.query([known]).map_err(failed(LOOK))?;
@@ -235,7 +240,13 @@ impl Look<'_> {
                 let text: Box<str> = row.get(column).map_err(failed(LOOK))?;
                 Name::new(text).map_err(corrupt)
             };
-            let lane = LaneName { namespace: name(1)?, queue: name(2)?, task: name(3)? };
+            let requires: Box<str> = row.get(4).map_err(failed(LOOK))?;
+            let lane = LaneName {
+                namespace: name(1)?,
+                queue: name(2)?,
+                task: name(3)?,
+                requires: requires.parse().map_err(corrupt)?,
+            };
             self.lanes.0.insert(number, lane);
         }
         Ok(())

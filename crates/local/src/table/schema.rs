@@ -149,6 +149,9 @@ CREATE TABLE timed_holds (
 CREATE INDEX timed_hold_until ON timed_holds (until);
 ";
 
+/// New in format 4: what the jobs of a lane require of their worker.
+const REQUIREMENTS: &str = "ALTER TABLE lanes ADD COLUMN requires TEXT NOT NULL DEFAULT '';";
+
 /// What people look at with `sqlite3`: names, words and times instead of numbers.
 fn views() -> String {
     let state = StateName::ALL.map(|state| format!("WHEN {} THEN '{state}'", number_of(state)));
@@ -170,7 +173,7 @@ fn views() -> String {
     let columns = [
         "jobs.seq".to_owned(),
         format!("{} AS id", uuid("jobs.id")),
-        "l.namespace, l.queue, l.task".to_owned(),
+        "l.namespace, l.queue, l.task, l.requires".to_owned(),
         format!("CASE jobs.state {} END AS state", state.join(" ")),
         "jobs.priority, jobs.attempt, jobs.max_attempts, jobs.timeout_ms".to_owned(),
         time("created_at"),
@@ -288,6 +291,7 @@ pub(super) fn prepare_to_read(connection: &Connection, place: &Path) -> Result<(
 
 fn create(transaction: Transaction<'_>, new_store: u128) -> rusqlite::Result<()> {
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(REQUIREMENTS)?;
     transaction.execute_batch(&views())?;
     transaction.execute(
         "INSERT INTO meta VALUES (1, ?1, 0, 0, 0, 1, 0, 0, 0, 0)",
@@ -317,6 +321,9 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
         transaction.execute_batch(limits::TABLES)?;
     }
     transaction.execute_batch(documents::TABLES)?;
+    transaction.execute_batch(REQUIREMENTS)?;
+    transaction.execute_batch("DROP VIEW IF EXISTS job;")?;
+    transaction.execute_batch(&views())?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }

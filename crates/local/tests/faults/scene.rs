@@ -97,7 +97,7 @@ impl Hand {
     pub async fn claim(&mut self, store: &LocalStore, max: usize) -> Result<Vec<ClaimedJob>> {
         self.seq += 1;
         let queues = vec![Name::default_name()];
-        let profile = Arc::new(Profile { queues, tasks: None, labels: Vec::new() });
+        let profile = Arc::new(Profile { queues, tasks: None, labels: Default::default() });
         let (namespace, wait) = (Name::default_name(), Duration::ZERO);
         let (worker, seq) = (self.id, self.seq);
         store.claim(Claim { namespace, worker, seq, profile, max, wait, in_process: false }).await

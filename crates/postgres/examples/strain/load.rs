@@ -61,7 +61,7 @@ impl Claimer {
             store: Arc::clone(store),
             worker: WorkerId::from_u128(salt << 64 | u128::from(worker)),
             seq: 0,
-            profile: Arc::new(Profile { queues, tasks: None, labels: Vec::new() }),
+            profile: Arc::new(Profile { queues, tasks: None, labels: Default::default() }),
         }
     }
 

@@ -3,7 +3,7 @@
 -- was last heard of is kept to `p_coarse` microseconds.
 create function taskwright.greet(
     p_namespace integer, p_worker uuid, p_epoch integer, p_in_process boolean, p_info text,
-    p_lease bigint, p_now bigint, p_coarse bigint
+    p_lease bigint, p_now bigint, p_coarse bigint, p_profile text default null
 ) returns void
 language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
@@ -15,21 +15,23 @@ begin
     if not found then
         insert into taskwright.worker as w values
             (p_namespace, p_worker, p_epoch, coalesce(p_in_process, false), p_now, p_now,
-             v_served + p_lease, p_info)
+             v_served + p_lease, p_info, p_profile)
         on conflict (id, namespace) do update
             set last_seen_at = p_now, lease_end = v_served + p_lease;
     elsif v_known.lease_end <> v_served + p_lease or v_known.last_seen_at + p_coarse <= p_now
             or v_known.info is distinct from coalesce(p_info, v_known.info)
+            or v_known.profile is distinct from coalesce(p_profile, v_known.profile)
             or v_known.in_process <> coalesce(p_in_process, v_known.in_process) then
         update taskwright.worker w set
             lease_end = v_served + p_lease, last_seen_at = greatest(w.last_seen_at, p_now),
             epoch = case when coalesce(p_in_process, false) then p_epoch else w.epoch end,
-            in_process = coalesce(p_in_process, w.in_process), info = coalesce(p_info, w.info)
+            in_process = coalesce(p_in_process, w.in_process), info = coalesce(p_info, w.info),
+            profile = coalesce(p_profile, w.profile)
         where w.id = p_worker and w.namespace = p_namespace;
         if not found then
             insert into taskwright.worker values
                 (p_namespace, p_worker, p_epoch, coalesce(p_in_process, false), p_now, p_now,
-                 v_served + p_lease, p_info)
+                 v_served + p_lease, p_info, p_profile)
             on conflict do nothing;
         end if;
     end if;
@@ -90,12 +92,17 @@ end $$;
 -- The jobs that a claim gives, in order. Where the number of the claim is too low, one row with seq
 -- −1 and the last number as rank.
 --
+-- It gives jobs whose requirement is among `p_matching`, or that have none. Where the worker serves a
+-- lane whose requirement has a number above `p_known`, nobody has looked yet whether its labels match:
+-- then one row with seq −2, and nothing was given.
+--
 -- Where several lanes have candidates, they are first looked at without locks, to know how many of
 -- each lane to take (`quotas`); then just as many are locked and taken.
 create function taskwright.claim(
     p_now bigint, p_namespace integer, p_queues text[], p_tasks text[], p_worker uuid,
     p_epoch integer, p_in_process boolean, p_claim_seq bigint, p_max integer, p_lease bigint,
-    p_grace bigint, p_floor_lanes integer[], p_floors bigint[]
+    p_grace bigint, p_floor_lanes integer[], p_floors bigint[], p_matching integer[],
+    p_known integer, p_profile text
 ) returns table (
     seq bigint, id uuid, lane integer, attempt integer, epoch integer, failures integer,
     max_attempts integer, timeout_ms bigint, priority smallint, created_at bigint, run_at bigint,
@@ -110,11 +117,12 @@ declare
     v_kinds smallint[];
     v_from  bigint[];
     v_quota integer[];
+    v_unknown boolean;
     v_suspects integer;
     v_given integer;
 begin
     perform taskwright.greet(p_namespace, p_worker, p_epoch, p_in_process, null, p_lease, v_now,
-                             case when p_now is null then 250000 else 1 end);
+                             case when p_now is null then 250000 else 1 end, p_profile);
     select c.claim_seq into v_last from taskwright.claim_log c
     where c.worker = p_worker and c.namespace = p_namespace order by c.claim_seq desc limit 1;
     if p_claim_seq = 0 or p_claim_seq < v_last then
@@ -134,15 +142,22 @@ begin
         return;
     end if;
 
-    select array_agg(l.number), array_agg(l.kind), array_agg(coalesce(f.floor, -9223372036854775808))
-    into v_lanes, v_kinds, v_from
+    select array_agg(l.number), array_agg(l.kind), array_agg(coalesce(f.floor, -9223372036854775808)),
+           bool_or(l.requirement > p_known)
+    into v_lanes, v_kinds, v_from, v_unknown
     from taskwright.lane l
     left join unnest(p_floor_lanes, p_floors) f(lane, floor) on f.lane = l.number
     where l.namespace = p_namespace and l.queue = any(p_queues) and l.is_open
       and (p_tasks is null or l.task = any(p_tasks))
+      and (l.requirement = 0 or l.requirement = any(p_matching) or l.requirement > p_known)
       and not exists (select from taskwright.queue q where q.namespace = p_namespace
                       and q.queue = l.queue and q.paused);
     if v_lanes is null or p_max = 0 then
+        return;
+    elsif v_unknown then
+        return query select -2::bigint, null::uuid, null::integer, null::integer, null::integer,
+            null::integer, null::integer, null::bigint, null::smallint, null::bigint, null::bigint,
+            null::bigint, 0::bigint, null::text, null::text, null::text;
         return;
     end if;
 
@@ -194,12 +209,13 @@ begin
 end $$;
 
 -- Small claims of several workers that serve the same, as one: what there is goes to them one after
--- the other. One row with seq −1 where a claim is no new one or some lane has suspects: then each has
--- to claim for itself, and nothing was given.
+-- the other. One row with seq −1 where a claim is no new one, or some lane has suspects or a requirement
+-- that is not known: then each has to claim for itself, and nothing was given.
 create function taskwright.claim_together(
     p_now bigint, p_namespace integer, p_queues text[], p_tasks text[], p_worker uuid[],
     p_epoch integer, p_in_process boolean, p_claim_seq bigint[], p_max integer[], p_lease bigint,
-    p_grace bigint, p_floor_lanes integer[], p_floors bigint[]
+    p_grace bigint, p_floor_lanes integer[], p_floors bigint[], p_matching integer[],
+    p_known integer, p_profile text
 ) returns table (
     worker uuid, seq bigint, id uuid, lane integer, attempt integer, epoch integer, failures integer,
     max_attempts integer, timeout_ms bigint, priority smallint, created_at bigint, run_at bigint,
@@ -213,22 +229,25 @@ declare
     v_kinds smallint[];
     v_from  bigint[];
     v_quota integer[];
+    v_unknown boolean;
     v_max   integer := (select sum(m) from unnest(p_max) m);
     v_rows  tid[];
 begin
     for i in 1 .. cardinality(p_worker) loop
         perform taskwright.greet(p_namespace, p_worker[i], p_epoch, p_in_process, null, p_lease, v_now,
-                                 case when p_now is null then 250000 else 1 end);
+                                 case when p_now is null then 250000 else 1 end, p_profile);
     end loop;
-    select array_agg(l.number), array_agg(l.kind), array_agg(coalesce(f.floor, -9223372036854775808))
-    into v_lanes, v_kinds, v_from
+    select array_agg(l.number), array_agg(l.kind), array_agg(coalesce(f.floor, -9223372036854775808)),
+           bool_or(l.requirement > p_known)
+    into v_lanes, v_kinds, v_from, v_unknown
     from taskwright.lane l
     left join unnest(p_floor_lanes, p_floors) f(lane, floor) on f.lane = l.number
     where l.namespace = p_namespace and l.queue = any(p_queues) and l.is_open
       and (p_tasks is null or l.task = any(p_tasks))
+      and (l.requirement = 0 or l.requirement = any(p_matching) or l.requirement > p_known)
       and not exists (select from taskwright.queue q where q.namespace = p_namespace
                       and q.queue = l.queue and q.paused);
-    if 2 = any(v_kinds) or exists (
+    if v_unknown or 2 = any(v_kinds) or exists (
             select from unnest(p_worker, p_claim_seq) w(worker, claim_seq)
             where w.claim_seq <= coalesce((
                 select c.claim_seq from taskwright.claim_log c

@@ -25,61 +25,81 @@ begin
     return query select n.name, n.number from taskwright.namespace n where n.name = any(p_names);
 end $$;
 
--- How many pairs of queue and task have open lanes.
+-- How many triples of queue, task and requirement have open lanes.
 create function taskwright.open_pairs() returns integer
 language sql stable as $$
     select count(*)::integer from
-        (select distinct namespace, queue, task from taskwright.lane where is_open) pairs;
+        (select distinct namespace, queue, task, requirement from taskwright.lane
+         where is_open) pairs;
 $$;
 
 -- The numbers of lanes, which are open then; new ones are given a number while fewer than `p_max`
--- pairs of queue and task have open lanes. What has no room is left out.
+-- triples of queue, task and requirement have open lanes. What has no room is left out.
 create function taskwright.lanes(
-    p_namespace integer[], p_queue text[], p_task text[], p_priority smallint[], p_kind smallint[],
-    p_max integer, p_tally_from bigint
+    p_namespace integer[], p_queue text[], p_task text[], p_requires text[], p_priority smallint[],
+    p_kind smallint[], p_max integer, p_tally_from bigint
 ) returns table (ord bigint, number integer)
 language plpgsql as $$
 #variable_conflict use_column
 declare
     v_fresh integer;
     v_room  integer;
+    v_last  integer;
+    v_required integer[];
 begin
     perform pg_advisory_xact_lock(hashtext('taskwright.lane'));
+    v_last := coalesce((select max(r.number) from taskwright.requirement r), 0);
+    insert into taskwright.requirement (text)
+    select distinct w.text from unnest(p_requires) w(text)
+    where w.text <> '' and not exists (select from taskwright.requirement r where r.text = w.text);
+    v_required := array(
+        select coalesce(r.number, 0) from unnest(p_requires) with ordinality w(text, ord)
+        left join taskwright.requirement r on r.text = w.text order by w.ord);
     select count(*) into v_fresh from (
-        select distinct namespace, queue, task
-        from unnest(p_namespace, p_queue, p_task) w(namespace, queue, task)) w
+        select distinct namespace, queue, task, requirement
+        from unnest(p_namespace, p_queue, p_task, v_required)
+            w(namespace, queue, task, requirement)) w
     where not exists (select from taskwright.lane l where l.namespace = w.namespace
-                      and l.queue = w.queue and l.task = w.task and l.is_open);
+                      and l.queue = w.queue and l.task = w.task
+                      and l.requirement = w.requirement and l.is_open);
     v_room := p_max - taskwright.open_pairs();
     if v_fresh > v_room then
         v_room := v_room + taskwright.close_lanes(p_tally_from);
     end if;
     with wanted as (
-        select * from unnest(p_namespace, p_queue, p_task, p_priority, p_kind) with ordinality
-            as w(namespace, queue, task, priority, kind, ord)
+        select * from unnest(p_namespace, p_queue, p_task, v_required, p_priority, p_kind)
+            with ordinality as w(namespace, queue, task, requirement, priority, kind, ord)
     ), fresh as (
-        select namespace, queue, task from wanted w
+        select namespace, queue, task, requirement from wanted w
         where not exists (select from taskwright.lane l where l.namespace = w.namespace
-                          and l.queue = w.queue and l.task = w.task and l.is_open)
-        group by namespace, queue, task order by min(ord) limit greatest(v_room, 0)
+                          and l.queue = w.queue and l.task = w.task
+                          and l.requirement = w.requirement and l.is_open)
+        group by namespace, queue, task, requirement order by min(ord) limit greatest(v_room, 0)
     )
-    insert into taskwright.lane as l (namespace, queue, task, priority, kind)
-    select distinct w.namespace, w.queue, w.task, w.priority, w.kind from wanted w
+    insert into taskwright.lane as l (namespace, queue, task, requirement, priority, kind)
+    select distinct w.namespace, w.queue, w.task, w.requirement, w.priority, w.kind from wanted w
     where (exists (select from fresh f where f.namespace = w.namespace and f.queue = w.queue
-                   and f.task = w.task)
+                   and f.task = w.task and f.requirement = w.requirement)
            or exists (select from taskwright.lane o where o.namespace = w.namespace
-                      and o.queue = w.queue and o.task = w.task and o.is_open))
+                      and o.queue = w.queue and o.task = w.task
+                      and o.requirement = w.requirement and o.is_open))
       and not exists (select from taskwright.lane o where o.namespace = w.namespace
-                      and o.queue = w.queue and o.task = w.task and o.priority = w.priority
+                      and o.queue = w.queue and o.task = w.task
+                      and o.requirement = w.requirement and o.priority = w.priority
                       and o.kind = w.kind and o.is_open)
-    on conflict (namespace, queue, task, priority, kind) do update set is_open = true
+    on conflict (namespace, queue, task, requirement, priority, kind) do update set is_open = true
         where not l.is_open;
+    -- Those of lanes that there was no room for.
+    delete from taskwright.requirement r
+    where r.number > v_last
+      and not exists (select from taskwright.lane l where l.requirement = r.number);
     return query
         select w.ord, l.number
-        from unnest(p_namespace, p_queue, p_task, p_priority, p_kind) with ordinality
-            as w(namespace, queue, task, priority, kind, ord)
+        from unnest(p_namespace, p_queue, p_task, v_required, p_priority, p_kind) with ordinality
+            as w(namespace, queue, task, requirement, priority, kind, ord)
         join taskwright.lane l on l.namespace = w.namespace and l.queue = w.queue
-            and l.task = w.task and l.priority = w.priority and l.kind = w.kind and l.is_open;
+            and l.task = w.task and l.requirement = w.requirement and l.priority = w.priority
+            and l.kind = w.kind and l.is_open;
 end $$;
 
 -- Whoever makes jobs wait in lanes calls this before, in a statement of its own: until the end of
@@ -100,7 +120,8 @@ begin
     end if;
 end $$;
 
--- Closes the lanes of all pairs of queue and task without live jobs, and answers how many pairs.
+-- Closes the lanes of all triples of queue, task and requirement without live jobs, and answers how
+-- many triples.
 -- Those who write jobs are waited for, and wait themselves meanwhile, so never for long.
 create function taskwright.close_lanes(p_tally_from bigint) returns integer
 language plpgsql set enable_seqscan = off set jit = off set lock_timeout = '200ms' as $$
@@ -114,10 +135,10 @@ begin
         select lane, sum(delta) as amount from taskwright.tally
         where number >= p_tally_from and state < 6 group by lane
     ), idle as (
-        select l.namespace, l.queue, l.task
+        select l.namespace, l.queue, l.task, l.requirement
         from taskwright.lane l left join noted n on n.lane = l.number
         where l.is_open
-        group by l.namespace, l.queue, l.task
+        group by l.namespace, l.queue, l.task, l.requirement
         having not bool_or(
             (select coalesce(sum(c.amount), 0) from taskwright.counter c
              where c.lane = l.number and c.state < 6) + coalesce(n.amount, 0) <> 0
@@ -125,13 +146,15 @@ begin
             or exists (select from taskwright.job j where j.lane = l.number and j.state = 1))
     ), closed as (
         update taskwright.lane l set is_open = false from idle i
-        where l.namespace = i.namespace and l.queue = i.queue and l.task = i.task and l.is_open
+        where l.namespace = i.namespace and l.queue = i.queue and l.task = i.task
+          and l.requirement = i.requirement and l.is_open
     )
     select count(*) into v_pairs from idle;
     return v_pairs;
 end $$;
 
--- Forgets closed lanes that no job names any more, ended ones included. It looks at `p_limit` lanes
+-- Forgets closed lanes that no job names any more, ended ones included, and what only they required.
+-- It looks at `p_limit` lanes
 -- with numbers above `p_after`, and answers the number to go on from; null at the end.
 create function taskwright.forget_lanes(p_after integer, p_limit integer, p_tally_from bigint)
 returns integer
@@ -141,6 +164,7 @@ declare
     v_looked integer[] := array(
         select number from taskwright.lane where number > p_after order by number limit p_limit);
     v_gone   integer[];
+    v_required integer[];
 begin
     -- First without, then with the lock that writers wait for: there seldom is such a lane.
     v_gone := taskwright.unused_lanes(v_looked, p_tally_from);
@@ -149,7 +173,12 @@ begin
         perform pg_advisory_xact_lock(hashtext('taskwright.lane'), 1);
         v_gone := taskwright.unused_lanes(v_gone, p_tally_from);
         delete from taskwright.counter c where c.lane = any(v_gone);
+        v_required := array(
+            select distinct l.requirement from taskwright.lane l where l.number = any(v_gone));
         delete from taskwright.lane l where l.number = any(v_gone);
+        delete from taskwright.requirement r
+        where r.number = any(v_required)
+          and not exists (select from taskwright.lane l where l.requirement = r.number);
     end if;
     return case when cardinality(v_looked) = p_limit then v_looked[p_limit] end;
 end $$;

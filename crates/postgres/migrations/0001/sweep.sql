@@ -42,23 +42,25 @@ language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = fo
 #variable_conflict use_column
 begin
     perform pg_advisory_xact_lock_shared(hashtext('taskwright.lane'), 1);
-    insert into taskwright.lane as o (namespace, queue, task, priority, kind)
-    select distinct l.namespace, l.queue, l.task, l.priority, greatest(l.kind, 1::smallint)
+    insert into taskwright.lane as o (namespace, queue, task, requirement, priority, kind)
+    select distinct l.namespace, l.queue, l.task, l.requirement, l.priority,
+           greatest(l.kind, 1::smallint)
     from (select lane from taskwright.job j where j.state = 2 and j.run_at <= p_now
           order by j.run_at limit p_limit) due
     join taskwright.lane l on l.number = due.lane
     where not exists (
         select from taskwright.lane r where r.namespace = l.namespace and r.queue = l.queue
-          and r.task = l.task and r.priority = l.priority
+          and r.task = l.task and r.requirement = l.requirement and r.priority = l.priority
           and r.kind = greatest(l.kind, 1::smallint) and r.is_open)
-    on conflict (namespace, queue, task, priority, kind) do update set is_open = true
+    on conflict (namespace, queue, task, requirement, priority, kind) do update set is_open = true
         where not o.is_open;
     return query
         with due as (
             select j.seq, j.lane as old_lane,
                    (select r.number from taskwright.lane l join taskwright.lane r
                     on r.namespace = l.namespace and r.queue = l.queue and r.task = l.task
-                       and r.priority = l.priority and r.kind = greatest(l.kind, 1::smallint)
+                       and r.requirement = l.requirement and r.priority = l.priority
+                       and r.kind = greatest(l.kind, 1::smallint)
                        and r.is_open
                     where l.number = j.lane) as new_lane
             from taskwright.job j

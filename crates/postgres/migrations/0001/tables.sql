@@ -23,7 +23,15 @@ create table taskwright.namespace (
     name           text    not null unique
 );
 
--- Where jobs wait: a queue, a task and a priority; so the rank within a lane grows with time.
+-- What jobs require of the labels of their worker. New ones are written under the lock of lanes, so
+-- whoever has seen a number has seen all smaller ones; a number never means anything else.
+create table taskwright.requirement (
+    number         integer generated always as identity primary key,
+    text           text    not null unique
+);
+
+-- Where jobs wait: a queue, a task, a requirement (0: none) and a priority; so the rank within a lane
+-- grows with time.
 -- kind 0: new jobs; 1: jobs that came back or came due, whose rank may be old; 2: suspects.
 -- Claims look only at lanes that are open. One without live jobs is closed when others need its
 -- place (lanes.sql); it stays while ended jobs name it, and a number never names another lane.
@@ -32,10 +40,11 @@ create table taskwright.lane (
     namespace      integer  not null,
     queue          text     not null,
     task           text     not null,
+    requirement    integer  not null,
     priority       smallint not null,
     kind           smallint not null,
     is_open        boolean  not null default true,
-    unique (namespace, queue, task, priority, kind)
+    unique (namespace, queue, task, requirement, priority, kind)
 );
 create index lane_open on taskwright.lane (namespace, queue, task) where is_open;
 
@@ -152,7 +161,7 @@ create table taskwright.dead (like taskwright.job, primary key (seq)) with (
 );
 create index dead_finished on taskwright.dead (finished_at, seq);
 
--- Who runs jobs. A lease is over when as much lease time has been served as `lease_end` says.
+-- Who runs jobs, and what each serves as its newest claim said. A lease is over when as much lease time has been served as `lease_end` says.
 create table taskwright.worker (
     namespace      integer not null,
     id             uuid    not null,
@@ -162,6 +171,7 @@ create table taskwright.worker (
     last_seen_at   bigint  not null,
     lease_end      bigint  not null,
     info           text,
+    profile        text,
     primary key (id, namespace)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500);
 

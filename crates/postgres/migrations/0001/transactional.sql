@@ -175,6 +175,7 @@ end $$;
 -- What people look at: names, words and times.
 create view taskwright.jobs as
 select n.name as namespace, j.id, j.seq, l.queue, l.task,
+       (select r.text from taskwright.requirement r where r.number = l.requirement) as requires,
        (array['blocked', 'available', 'available', 'available', 'available', 'running', 'completed',
               'dead', 'cancelled', 'expired'])[j.state + 1] as state,
        j.priority, j.attempt, j.max_attempts, coalesce(j.failures, 0) as failures,

@@ -9,7 +9,7 @@ fn extras_come_back_as_they_were() {
         group: Some("g".into()),
         limit_keys: vec!["a".into()],
         unique: Some(Unique { key: "u".into(), until: Until::Elapsed { ms: 5 } }),
-        requires: vec!["gpu=24".into()],
+        requires: "gpu>=24,region in (eu us)".parse().expect("a requirement"),
         cost: 3,
         parents: vec![JobId::from_u128(7)],
         alias: Some("a".into()),
@@ -20,6 +20,20 @@ fn extras_come_back_as_they_were() {
     assert_eq!(extras_from(Some(&text)), Ok(extras));
     assert_eq!(extras_text(&Extras::default()), None);
     assert_eq!(extras_from(None), Ok(Extras::default()));
+}
+
+#[test]
+fn profiles_come_back_as_they_were() {
+    let names =
+        |texts: &[&str]| texts.iter().map(|text| Name::new(text).expect("a name")).collect();
+    for (tasks, labels) in
+        [(None, ""), (Some(names(&[])), "spot"), (Some(names(&["a"])), "gpu=24,spot")]
+    {
+        let labels = labels.parse().expect("labels");
+        let profile = Profile { queues: names(&["q", "r/s"]), tasks, labels };
+        assert_eq!(profile_from(Some(&profile_text(&profile))), Ok(Some(profile)));
+    }
+    assert_eq!(profile_from(None), Ok(None));
 }
 
 #[test]

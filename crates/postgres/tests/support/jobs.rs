@@ -65,13 +65,13 @@ impl Hand {
     }
 
     pub fn serving(random: &mut Random, queue: Name) -> Hand {
-        let profile = Profile { queues: vec![queue], tasks: None, labels: Vec::new() };
+        let profile = Profile { queues: vec![queue], tasks: None, labels: Default::default() };
         Hand { id: random.worker_id(), last_claim: 0, profile: Arc::new(profile) }
     }
 
     /// The same worker, for its heartbeats.
     pub fn of(id: WorkerId) -> Hand {
-        let profile = Profile { queues: Vec::new(), tasks: None, labels: Vec::new() };
+        let profile = Profile { queues: Vec::new(), tasks: None, labels: Default::default() };
         Hand { id, last_claim: 0, profile: Arc::new(profile) }
     }
 

@@ -172,7 +172,7 @@ async fn insert(shared: Arc<Shared>, node: Arc<PostgresStore>) {
 async fn work(shared: Arc<Shared>, node: Arc<PostgresStore>) {
     let worker = WorkerId::from_u128(u128::from(shared.next.fetch_add(1, Ordering::SeqCst)) + 1);
     let names = vec![Name::default_name()];
-    let profile = Arc::new(Profile { queues: names, tasks: None, labels: Vec::new() });
+    let profile = Arc::new(Profile { queues: names, tasks: None, labels: Default::default() });
     let mut seq = 0;
     while !shared.everything_ends.load(Ordering::SeqCst) {
         seq += 1;

@@ -94,7 +94,7 @@ fn taken(message: &str) -> BTreeSet<String> {
 fn requests_take_the_fields_that_are_described() {
     let root = description();
     let wrong = json!({ "?": 0 });
-    let cases: [(&str, Value, Reader); 29] = [
+    let cases: [(&str, Value, Reader); 30] = [
         ("EnqueueRequest", wrong.clone(), |body| enqueue::decode(body).err()),
         ("JobRequest", json!({ "jobs": [wrong] }), |body| enqueue::decode(body).err()),
         ("ClaimRequest", wrong.clone(), |body| claim::decode(body).err()),
@@ -135,6 +135,7 @@ fn requests_take_the_fields_that_are_described() {
         ("WaitRequest", wrong.clone(), |body| look::decode_wait(body).err()),
         ("ListRequest", wrong.clone(), |body| look::decode_list(body).err()),
         ("PeekRequest", wrong.clone(), |body| look::decode_peek(body).err()),
+        ("PlaceRequest", wrong.clone(), |body| place::decode(body).err()),
         ("QueuesRequest", wrong.clone(), |body| status::decode_namespace("request", body).err()),
     ];
     for (schema, body, read) in cases {

@@ -95,6 +95,8 @@ fn rewrite(name: &str, text: &[u8]) -> Result<Vec<u8>> {
             schedules::encode(&namespace, &ask)
         }
         "schedule.reply.json" => schedules::encode_answer(&schedules::decode_answer(text)?),
+        "place.request.json" => place::encode(&place::decode(text)?),
+        "place.reply.json" => place::encode_reply(&place::decode_reply(text)?),
         "problem.json" => {
             let error = problem::decode(text).expect("a problem");
             problem::encode(&error, problem::status(error.code))

@@ -134,14 +134,14 @@ pub async fn an_empty_claim_may_be_repeated(harness: &dyn Harness) {
     assert_eq!(scene.store.claim(worker.claim(1, 1)).await.expect("a claim").len(), 1);
 }
 
-fn waiting(scene: &Scene<'_>, worker: &mut Hand) -> JoinHandle<Vec<ClaimedJob>> {
+pub(super) fn waiting(scene: &Scene<'_>, worker: &mut Hand) -> JoinHandle<Vec<ClaimedJob>> {
     let store = Arc::clone(&scene.store);
     let claim = Claim { wait: MINUTE, ..worker.next_claim(10) };
     tokio::spawn(async move { store.claim(claim).await.expect("a claim") })
 }
 
 /// Lets a claim that was just started arrive at the store: the worker is known then.
-async fn arrival(scene: &Scene<'_>, worker: &Hand) {
+pub(super) async fn arrival(scene: &Scene<'_>, worker: &Hand) {
     let is_known = async || {
         let workers = scene.store.workers(&Name::default_name()).await.expect("the workers");
         workers.iter().any(|view| view.id == worker.id)

@@ -236,7 +236,7 @@ pub async fn all_fields_come_back(harness: &dyn Harness) {
         group: Some("customer 7".into()),
         limit_keys: vec!["disk".into(), "net".into()],
         unique: Some(Unique { key: "only one".into(), until: Until::Elapsed { ms: 9 } }),
-        requires: vec!["gpu=24".into()],
+        requires: "gpu>=24,region in (eu us)".parse().expect("a valid requirement"),
         cost: 3,
         parents: Vec::new(),
         alias: Some("task-id-elsewhere".into()),

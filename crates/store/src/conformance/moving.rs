@@ -341,17 +341,17 @@ async fn live(scene: &Scene<'_>) -> Vec<Id> {
     default.chain(rest).collect()
 }
 
-fn naive(scene: &Scene<'_>) -> Arc<dyn crate::Store> {
+pub(super) fn naive(scene: &Scene<'_>) -> Arc<dyn crate::Store> {
     Arc::new(NaiveStore::new(scene.clock.clone()))
 }
 
-async fn everything_of(scene: &Scene<'_>) -> Vec<Record> {
+pub(super) async fn everything_of(scene: &Scene<'_>) -> Vec<Record> {
     let page = scene.store.export(None, BATCH_MAX).await.expect("an export");
     assert_eq!(page.next, None, "one page holds everything");
     page.records
 }
 
-async fn import(scene: &Scene<'_>, records: Vec<Record>) -> Vec<Imported> {
+pub(super) async fn import(scene: &Scene<'_>, records: Vec<Record>) -> Vec<Imported> {
     let count = records.len();
     let answers = scene.store.import(records).await.expect("an import");
     assert_eq!(answers.len(), count, "one answer for each record");

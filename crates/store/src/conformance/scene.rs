@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    Extras, JobError, JobId, Json, Name, NewJob, OnConflict, StateName, Timestamp, Token,
+    Extras, JobError, JobId, Json, Labels, Name, NewJob, OnConflict, StateName, Timestamp, Token,
 };
 use taskwright_core::{WorkerId, limits};
 
@@ -66,7 +66,7 @@ pub fn jobs(numbers: std::ops::RangeInclusive<u128>) -> Vec<NewJob> {
 
 pub fn profile(queues: &[&str], tasks: Option<&[&str]>) -> Arc<Profile> {
     let names = |texts: &[&str]| texts.iter().map(|text| name(text)).collect::<Vec<_>>();
-    Arc::new(Profile { queues: names(queues), tasks: tasks.map(names), labels: Vec::new() })
+    Arc::new(Profile { queues: names(queues), tasks: tasks.map(names), labels: Labels::default() })
 }
 
 pub fn failed() -> Outcome {

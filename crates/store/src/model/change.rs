@@ -8,14 +8,22 @@ use taskwright_core::lifecycle::{self, Event as E};
 use taskwright_core::limits::{CLAIM_LOOKS_MAX, ID_WINDOW, LANES_MAX, PROMOTIONS_MAX};
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{
-    Job, JobError, JobId, Json, Life, Name, NewJob, Place, Refused, StateName, Token, WorkerId,
-    retry,
+    Job, JobError, JobId, Json, Life, Name, NewJob, Place, Refused, Requirement, StateName, Token,
+    WorkerId, retry,
 };
 
 use super::state::{Audited, Departed, Record, State, event_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Nudge;
 use crate::request::*;
+
+/// Namespace, queue, task and requirement.
+pub type Lane<'a> = (&'a Name, &'a Name, &'a Name, &'a Requirement);
+
+/// The lane of a job.
+pub fn lane_of(job: &Job) -> Lane<'_> {
+    (&job.namespace, &job.queue, &job.task, &job.extras.requires)
+}
 
 impl State {
     pub fn insert(&mut self, insert: Insert) -> Vec<Inserted> {
@@ -49,7 +57,8 @@ impl State {
         if let Some(holder) = self.holder(&new.namespace, &new.extras) {
             return self.duplicate(holder, new);
         }
-        if self.has_no_room_for_lane(&new.namespace, &new.queue, &new.task) {
+        let lane = (&new.namespace, &new.queue, &new.task, &new.extras.requires);
+        if self.has_no_room_for_lane(lane) {
             return Inserted::Refused(Refusal::LanesFull { max: LANES_MAX });
         }
         self.last_seq += 1;
@@ -82,14 +91,12 @@ impl State {
         self.departed.iter().rfind(remembered).map(|d| (d.seq, d.fingerprint, d.state))
     }
 
-    pub fn has_no_room_for_lane(&self, namespace: &Name, queue: &Name, task: &Name) -> bool {
-        let lane = |job: &Job| (job.namespace.clone(), job.queue.clone(), job.task.clone());
+    pub fn has_no_room_for_lane(&self, own: Lane<'_>) -> bool {
         let live = self.records.iter().filter(|r| !r.job.life.state.is_final());
         if live.clone().count() < LANES_MAX {
             return false;
         }
-        let lanes: HashSet<_> = live.map(|r| lane(&r.job)).collect();
-        let own = (namespace.clone(), queue.clone(), task.clone());
+        let lanes: HashSet<_> = live.map(|r| lane_of(&r.job)).collect();
         lanes.len() >= LANES_MAX && !lanes.contains(&own)
     }
 
@@ -126,6 +133,7 @@ impl State {
     pub fn claim(&mut self, claim: &Claim) -> Result<Option<Vec<ClaimedJob>>> {
         let worker = self.greet(&claim.namespace, claim.worker);
         worker.in_process = claim.in_process;
+        worker.profile = Some(Arc::clone(&claim.profile));
         if claim.seq == worker.last_claim && claim.seq > 0 {
             let given = worker.last_claimed.clone();
             return Ok(Some(self.claimed_again(&claim.namespace, &given)));
@@ -187,8 +195,7 @@ impl State {
     /// The next ready job that the worker may take now.
     fn next_for(&self, claim: &Claim) -> Option<usize> {
         let serves = |job: &Job| {
-            claim.profile.queues.contains(&job.queue)
-                && claim.profile.tasks.as_ref().is_none_or(|tasks| tasks.contains(&job.task))
+            claim.profile.matches(&job.queue, &job.task, &job.extras.requires)
                 && !self.is_paused(&claim.namespace, &job.queue)
         };
         let holds_suspect = self

@@ -4,6 +4,7 @@ use taskwright_core::lifecycle::{self, Event as E};
 use taskwright_core::limits::POLICIES_MAX;
 use taskwright_core::{Job, LineKey, Name, Place, Policy, StateName, Subject, Timestamp, Usage};
 
+use super::change::lane_of;
 use super::state::{Record, State};
 use crate::request::Controlled;
 
@@ -262,5 +263,5 @@ fn has_key(job: &Job, number: u64) -> bool {
 }
 
 fn is_same_lane(a: &Job, b: &Job) -> bool {
-    (&a.namespace, &a.queue, &a.task) == (&b.namespace, &b.queue, &b.task)
+    lane_of(a) == lane_of(b)
 }

@@ -76,6 +76,7 @@ impl State {
             .map(|worker| WorkerView {
                 id: worker.id,
                 info: worker.info.clone(),
+                profile: worker.profile.clone(),
                 first_seen_at: worker.first_seen_at,
                 last_seen_at: worker.last_seen_at,
                 running: self.running_of(namespace, worker.id).count(),

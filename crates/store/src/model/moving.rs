@@ -41,7 +41,7 @@ impl State {
     }
 
     pub fn import(&mut self, record: Record) -> Imported {
-        let Job { namespace, id, queue, task, .. } = &record.job;
+        let Job { namespace, id, queue, task, extras, .. } = &record.job;
         if let Some((seq, fingerprint, state)) = self.known(namespace, *id) {
             return if fingerprint == record.fingerprint {
                 Imported::Existing { seq, state }
@@ -50,7 +50,8 @@ impl State {
             };
         }
         let has_ended = record.job.life.state.is_final();
-        if !has_ended && self.has_no_room_for_lane(namespace, queue, task) {
+        let lane = (namespace, queue, task, &extras.requires);
+        if !has_ended && self.has_no_room_for_lane(lane) {
             return Imported::Refused(Refusal::LanesFull { max: LANES_MAX });
         }
         let Record { job, fingerprint, allowance } = record.arriving(self.now);

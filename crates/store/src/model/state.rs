@@ -14,7 +14,7 @@ use taskwright_core::{
 use crate::document::Document;
 use crate::events::{Event, Nudge, Publisher};
 use crate::moving::keep_attempt;
-use crate::request::{Command, WorkerInfo};
+use crate::request::{Command, Profile, WorkerInfo};
 use crate::retention::Retention;
 
 /// Everything that a store remembers.
@@ -76,6 +76,7 @@ pub struct Worker {
     pub namespace: Name,
     pub id: WorkerId,
     pub info: WorkerInfo,
+    pub profile: Option<Arc<Profile>>,
     pub in_process: bool,
     pub first_seen_at: Timestamp,
     pub last_seen_at: Timestamp,
@@ -162,6 +163,7 @@ impl State {
                 namespace: namespace.clone(),
                 id,
                 info: WorkerInfo::default(),
+                profile: None,
                 in_process: false,
                 first_seen_at: self.now,
                 last_seen_at: self.now,

@@ -93,6 +93,7 @@ const fn path(operation: Operation) -> &'static str {
         Operation::Queues => "/v1/queues",
         Operation::Workers => "/v1/workers",
         Operation::Costs => "/v1/costs",
+        Operation::Place => "/v1/place",
         Operation::Nodes => "/v1/nodes",
         Operation::Policies => "/v1/policies",
         Operation::Schedules => "/v1/schedules",

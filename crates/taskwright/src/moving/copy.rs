@@ -43,7 +43,7 @@ pub(super) async fn copy(
 fn no_room(refusal: &Refusal) -> Error {
     let what = match refusal {
         Refusal::LanesFull { .. } => {
-            format!("together they have more than {LANES_MAX} lanes (queue × task)")
+            format!("together they have more than {LANES_MAX} lanes (queue × task × requirement)")
         }
         other => other.to_string(),
     };

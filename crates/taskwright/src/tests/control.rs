@@ -53,7 +53,7 @@ fn claim(seq: u64, wait: Duration) -> Claim {
         profile: Arc::new(Profile {
             queues: vec![Name::default_name()],
             tasks: None,
-            labels: Vec::new(),
+            labels: Default::default(),
         }),
         max: 10,
         wait,

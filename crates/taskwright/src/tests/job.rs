@@ -16,6 +16,7 @@ fn what_is_set_is_in_the_request() {
         .retry(RetryPolicy::Fixed { delay_ms: 7 })
         .tag("red")
         .tag("blue")
+        .requires(" gpu >= 24, !spot")
         .expires_at(Timestamp::from_millis(9))
         .trace("00-1-2-01")
         .id(id);
@@ -26,6 +27,7 @@ fn what_is_set_is_in_the_request() {
     assert_eq!(request.timeout, Some(Duration::from_secs(90)));
     assert_eq!(request.start, Start::After(Duration::from_secs(5)));
     assert_eq!(request.retry, Some(RetryPolicy::Fixed { delay_ms: 7 }));
+    assert_eq!(request.requires.to_string(), "gpu>=24,!spot");
     assert_eq!(request.tags, ["red".into(), "blue".into()]);
     assert_eq!(request.expires_at, Some(Timestamp::from_millis(9)));
     assert_eq!((request.trace.as_deref(), request.id), (Some("00-1-2-01"), Some(id)));
@@ -38,6 +40,9 @@ fn the_first_fault_is_told_with_the_task() {
     assert!(error.message.starts_with("cannot set the queue of a job of task add: \"Sums\""));
     let error = job().timeout("10").into_request().unwrap_err();
     assert!(error.message.contains("timeout of a job of task add"), "{error}");
+    let error = job().requires("gpu>=many").into_request().unwrap_err();
+    let expected = "cannot say what a job of task add requires: \"gpu>=many\"";
+    assert!(error.message.starts_with(expected), "{error}");
     let error = Job::<()>::new("Add", &()).into_request().unwrap_err();
     assert!(error.message.starts_with("cannot make a job: \"Add\""), "{error}");
 }

@@ -53,7 +53,7 @@ async fn take(store: &dyn Store, namespace: &str, seq: u64, max: usize) -> Vec<C
         namespace: name(namespace),
         worker: WorkerId::from_u128(1),
         seq,
-        profile: Arc::new(Profile { queues, tasks: None, labels: Vec::new() }),
+        profile: Arc::new(Profile { queues, tasks: None, labels: Default::default() }),
         max,
         wait: Duration::ZERO,
         in_process: false,

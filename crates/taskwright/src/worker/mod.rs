@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::{HEARTBEAT_EVERY, SERVED_MAX, WORKER_NAME_BYTES_MAX};
-use taskwright_core::{JobId, Name, WorkerId};
+use taskwright_core::{JobId, Labels, Name, WorkerId};
 use taskwright_engine::{Error, ErrorCode, Result};
 use taskwright_store::{Outcome, Profile, Reported};
 use tokio::sync::watch;
@@ -56,7 +56,7 @@ pub struct Worker {
     homes: Vec<Name>,
     slots: usize,
     name: String,
-    labels: Vec<Arc<str>>,
+    labels: Labels,
     stop_grace: Duration,
     stop_deadline: Duration,
     cancel_grace: Duration,
@@ -96,7 +96,7 @@ impl Worker {
             homes: Vec::new(),
             slots: SLOTS_DEFAULT,
             name: format!("pid:{}", std::process::id()),
-            labels: Vec::new(),
+            labels: Labels::default(),
             stop_grace: Duration::from_secs(10),
             stop_deadline: Duration::from_secs(20),
             cancel_grace: HEARTBEAT_EVERY,
@@ -164,10 +164,14 @@ impl Worker {
         self
     }
 
-    /// A label such as `region=eu`; up to 32.
-    pub fn label(mut self, label: &str) -> Self {
-        self.labels.push(label.into());
-        self
+    /// A label, such as `.label("gpu", "24")` or, without a value, `.label("spot", "")`; up to 32.
+    /// Jobs that require labels are offered to this worker only if its labels meet what they
+    /// [require](crate::Job::requires).
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        match self.labels.set(name, value) {
+            Ok(()) => self,
+            Err(error) => self.faulty(format!("cannot label the worker: {error}")),
+        }
     }
 
     /// How long running jobs go on undisturbed after a stop is asked for, before their contexts are
@@ -280,11 +284,10 @@ impl Worker {
         if self.queues.is_empty() {
             self.queues = self.homes;
         }
-        let profile = Arc::new(Profile {
-            queues: self.queues,
-            tasks: Some(self.handlers.keys().cloned().collect()),
-            labels: self.labels,
-        });
+        let mut tasks: Vec<Name> = self.handlers.keys().cloned().collect();
+        tasks.sort_unstable();
+        let profile =
+            Arc::new(Profile { queues: self.queues, tasks: Some(tasks), labels: self.labels });
         Ok(run::Settings {
             worker: self.app.shared.ids.worker_id()?,
             app: self.app,

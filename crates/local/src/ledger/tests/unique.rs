@@ -62,7 +62,8 @@ fn insert(ledger: &mut Ledger, jobs: Vec<NewJob>) -> Vec<Inserted> {
 }
 
 fn claim_all(ledger: &mut Ledger, seq: u64) -> Vec<taskwright_store::ClaimedJob> {
-    let profile = Profile { queues: vec![Name::default_name()], tasks: None, labels: Vec::new() };
+    let profile =
+        Profile { queues: vec![Name::default_name()], tasks: None, labels: Default::default() };
     let claim = Claim {
         namespace: Name::default_name(),
         worker: WorkerId::from_u128(1),

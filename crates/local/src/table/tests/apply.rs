@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use taskwright_core::{
-    AttemptRecord, Cause, Job, JobError, Json, Life, Place, State, StateName, Timestamp, Token,
-    Verdict, limits,
+    AttemptRecord, Cause, Extras, Job, JobError, Json, Life, Place, Requirement, State, StateName,
+    Timestamp, Token, Verdict, limits,
 };
 
 use crate::change::{Change, Fixed, More, Rewrite, Run, Seq, Update, Vital};
@@ -114,7 +114,10 @@ impl Noted {
             checkpoint: more.checkpoint,
             args: Some(fixed.args.clone()),
             result: more.result,
-            extras: fixed.extras.as_deref().cloned().unwrap_or_default(),
+            extras: Extras {
+                requires: if fixed.lane == 1 { "gpu".parse().unwrap() } else { Requirement::NONE },
+                ..fixed.extras.as_deref().cloned().unwrap_or_default()
+            },
             attempts: attempts.map(|(_, attempt)| attempt).collect(),
         }
     }

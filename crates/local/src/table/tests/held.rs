@@ -87,10 +87,12 @@ fn a_table_of_format_1_is_upgraded() {
     apply(&mut table, vec![insert(1, 0)]);
     drop(table);
     let old = Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE held; DROP TABLE timed_holds; DROP TABLE policies; DROP TABLE arrivals; PRAGMA user_version = 1;").unwrap();
+    old.execute_batch("DROP VIEW job; ALTER TABLE lanes DROP COLUMN requires; DROP TABLE held; DROP TABLE timed_holds; DROP TABLE policies; DROP TABLE arrivals; PRAGMA user_version = 1;").unwrap();
     drop(old);
     let mut table = Table::open(&path, 1).unwrap();
     assert_eq!((table.position(), table.whole()), (2, 2));
+    let requires = table.connection.query_row("SELECT requires FROM job", [], |row| row.get(0));
+    assert_eq!(requires, Ok(String::new()), "what jobs of older tables require");
     assert_eq!(table.held().unwrap(), Held { position: 2, whole: 2, ..Held::default() });
     apply(&mut table, vec![insert(2, 0)]);
     assert_sound(&mut table);

@@ -1,4 +1,4 @@
-use taskwright_core::{JobId, Json, State, StateName};
+use taskwright_core::{Extras, JobId, Json, State, StateName};
 
 use super::*;
 use crate::table::schema::LONG_BYTES;
@@ -30,7 +30,8 @@ fn a_job_is_shown_whole() {
     assert_eq!((job.run_at, job.created_at), (at(1), at(1)));
     assert_eq!((job.started_at, job.finished_at), (Some(at(50)), Some(at(60))));
     assert_eq!((job.worker, job.args), (Some(worker(0)), Some(fixed.args)));
-    assert_eq!((job.result, job.extras), (Some(result), extras()));
+    let requires = "gpu".parse().unwrap();
+    assert_eq!((job.result, job.extras), (Some(result), Extras { requires, ..extras() }));
     assert_eq!((job.error, job.attempts), (failed_attempt(1).error, vec![failed_attempt(1)]));
 }
 

@@ -46,6 +46,7 @@ pub fn names() -> Vec<Change> {
             namespace: namespace.into(),
             queue: queue.into(),
             task: task.into(),
+            requires: if number == 1 { "gpu".into() } else { "".into() },
         })
     });
     let workers = (0..2).map(|number| {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    Extras, JobError, JobId, Json, Name, NewJob, OnConflict, Policy, Rate, Replace, Subject,
-    Unique, Until, WorkerId,
+    Extras, JobError, JobId, Json, Labels, Name, NewJob, OnConflict, Policy, Rate, Replace,
+    Requirement, Subject, Unique, Until, WorkerId,
 };
 
-use super::ops::{KEYS, OutcomePick, PolicyPick, UniquePick};
+use super::ops::{KEYS, LABELLINGS, OutcomePick, PolicyPick, REQUIREMENTS, UniquePick};
 use crate::request::{Outcome, Retry};
 
 pub fn namespace(elsewhere: bool) -> Name {
@@ -87,6 +87,18 @@ pub fn group(number: usize) -> Arc<str> {
 pub fn limit_keys(bits: u8) -> Vec<Arc<str>> {
     let is_set = |number: &usize| bits >> number & 1 == 1;
     (0..KEYS).filter(is_set).map(|number| format!("limit {number}").into()).collect()
+}
+
+/// What a job can require.
+pub fn requirement(number: usize) -> Requirement {
+    let texts: [&str; REQUIREMENTS] = ["", "a>=2", "!a", "a in (1 2),b", "b"];
+    texts[number].parse().expect("a valid requirement")
+}
+
+/// What labels a worker can have.
+pub fn labels(number: usize) -> Labels {
+    let texts: [&str; LABELLINGS] = ["", "a=1,b", "a=2", "a=3,b"];
+    texts[number].parse().expect("valid labels")
 }
 
 /// What a policy can be set for: names, and patterns that say less of them.

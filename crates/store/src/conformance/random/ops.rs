@@ -83,6 +83,8 @@ pub struct JobShape {
     pub group: Option<usize>,
     /// Which of the limit keys it has, bit by bit.
     pub keys: u8,
+    /// Which of the requirements it has.
+    pub requires: usize,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -99,6 +101,8 @@ pub struct Serves {
     pub elsewhere: bool,
     pub queues: Vec<usize>,
     pub tasks: Option<Vec<usize>>,
+    /// Which of the sets of labels the worker has.
+    pub labels: usize,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -182,6 +186,10 @@ pub const RETRIES: usize = 4;
 pub const GROUPS: usize = 2;
 pub const KEYS: usize = 3;
 pub const DOCUMENTS: usize = 3;
+/// What jobs can require.
+pub const REQUIREMENTS: usize = 5;
+/// Sets of labels that workers can have.
+pub const LABELLINGS: usize = 4;
 /// Things a policy can be set for.
 pub const SUBJECTS: usize = 8;
 
@@ -258,7 +266,8 @@ fn insert() -> impl Strategy<Value = Op> {
 }
 
 fn shape() -> impl Strategy<Value = JobShape> {
-    let lane = (rarely(), 0..QUEUES, 0..TASKS);
+    let requires = prop_oneof![3 => Just(0), 2 => 0..REQUIREMENTS];
+    let lane = (rarely(), 0..QUEUES, 0..TASKS, requires);
     let times = (
         prop::option::weighted(0.3, -100_i64..300),
         prop::option::weighted(0.3, 1_u64..30),
@@ -284,6 +293,7 @@ fn shape() -> impl Strategy<Value = JobShape> {
                 unique,
                 group: keys.0,
                 keys: keys.1,
+                requires: lane.3,
             }
         },
     )
@@ -302,8 +312,8 @@ fn unique() -> impl Strategy<Value = UniquePick> {
 
 fn claim() -> impl Strategy<Value = Op> {
     let tasks = prop::option::weighted(0.4, prop::collection::vec(0..TASKS, 0..3));
-    let serves = (rarely(), prop::collection::vec(0..QUEUES, 1..4), tasks)
-        .prop_map(|(elsewhere, queues, tasks)| Serves { elsewhere, queues, tasks });
+    let serves = (rarely(), prop::collection::vec(0..QUEUES, 1..4), tasks, 0..LABELLINGS)
+        .prop_map(|(elsewhere, queues, tasks, labels)| Serves { elsewhere, queues, tasks, labels });
     let number = prop_oneof![
         6 => Just(ClaimNumber::Next),
         2 => Just(ClaimNumber::Same),

@@ -217,6 +217,7 @@ impl<'h> World<'h> {
             tags: if shape.tagged { vec!["tagged".into()] } else { Vec::new() },
             unique,
             group: shape.group.filter(|_| has_limits).map(group),
+            requires: requirement(shape.requires),
             limit_keys: if has_limits { limit_keys(shape.keys) } else { Vec::new() },
             ..Extras::default()
         };
@@ -259,7 +260,7 @@ impl<'h> World<'h> {
         let profile = Profile {
             queues: serves.queues.iter().map(|&number| queue(number)).collect(),
             tasks: serves.tasks.as_ref().map(|tasks| tasks.iter().map(|&n| task(n)).collect()),
-            labels: Vec::new(),
+            labels: labels(serves.labels),
         };
         let claim = Claim {
             namespace,

@@ -1,0 +1,213 @@
+//! Which workers may run a job, and why the others may not.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use taskwright_core::limits::LEASE;
+use taskwright_core::placement::{Rule, Term};
+use taskwright_core::{Labels, Name, Requirement, Timestamp, WorkerId, format_duration};
+use taskwright_store::{Profile, WorkerView};
+
+/// What a job is like whose workers are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceRequest {
+    /// The tenant.
+    pub namespace: Name,
+    /// The queue it would wait in.
+    pub queue: Name,
+    /// The task.
+    pub task: Name,
+    /// What it would require of its worker.
+    pub requires: Requirement,
+}
+
+/// Who may run such a job now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The answer in one sentence, such as `no live worker has gpu>=24`.
+    pub verdict: String,
+    /// Every worker that the store knows, those that match first, then by id.
+    pub workers: Vec<Placed>,
+}
+
+/// One worker, and whether it may run such a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its name, for people.
+    pub name: Arc<str>,
+    /// How many jobs it runs at once.
+    pub slots: u32,
+    /// How many jobs it holds.
+    pub running: usize,
+    /// Its labels.
+    pub labels: Labels,
+    /// What excludes it; empty: it matches.
+    pub excluded: Vec<Exclusion>,
+}
+
+/// What excludes a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exclusion {
+    /// The rule.
+    pub rule: ExclusionRule,
+    /// The same in words, such as `gpu is 16, asked is gpu>=24`.
+    pub detail: String,
+}
+
+/// The rules that exclude a worker.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum ExclusionRule {
+    /// It was not heard of for the time of a lease.
+    Lease,
+    /// It stops, and takes no more jobs.
+    Stopping,
+    /// It has not said yet what it serves.
+    Unknown,
+    /// It does not serve the queue.
+    Queue,
+    /// It does not serve the task.
+    Task,
+    /// A label does not meet what is required.
+    Label,
+}
+
+impl ExclusionRule {
+    /// Every rule.
+    pub const ALL: [ExclusionRule; 6] = [
+        ExclusionRule::Lease,
+        ExclusionRule::Stopping,
+        ExclusionRule::Unknown,
+        ExclusionRule::Queue,
+        ExclusionRule::Task,
+        ExclusionRule::Label,
+    ];
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ExclusionRule::Lease => "lease",
+            ExclusionRule::Stopping => "stopping",
+            ExclusionRule::Unknown => "unknown",
+            ExclusionRule::Queue => "queue",
+            ExclusionRule::Task => "task",
+            ExclusionRule::Label => "label",
+        }
+    }
+}
+
+impl Placed {
+    /// Whether it may run such a job.
+    pub fn matches(&self) -> bool {
+        self.excluded.is_empty()
+    }
+
+    fn is_excluded_by(&self, rules: &[ExclusionRule]) -> bool {
+        self.excluded.iter().any(|exclusion| rules.contains(&exclusion.rule))
+    }
+
+    fn has_free_slot(&self) -> bool {
+        self.slots == 0 || self.running < self.slots as usize
+    }
+}
+
+/// Judges these workers, at the store's time `now`.
+pub(crate) fn place(request: &PlaceRequest, workers: &[WorkerView], now: Timestamp) -> Placement {
+    let mut placed: Vec<Placed> = workers.iter().map(|view| judge(request, view, now)).collect();
+    placed.sort_by_key(|worker| (!worker.matches(), worker.id));
+    Placement { verdict: verdict(request, &placed), workers: placed }
+}
+
+fn judge(request: &PlaceRequest, view: &WorkerView, now: Timestamp) -> Placed {
+    let mut excluded = Vec::new();
+    let mut exclude = |rule, detail: String| excluded.push(Exclusion { rule, detail });
+    let silent = now.since(view.last_seen_at);
+    if silent > LEASE {
+        let (silent, lease) = (format_duration(silent), format_duration(LEASE));
+        exclude(
+            ExclusionRule::Lease,
+            format!("was not heard of for {silent}, a lease lasts {lease}"),
+        );
+    }
+    if view.info.stopping {
+        exclude(ExclusionRule::Stopping, "stops and takes no more jobs".to_owned());
+    }
+    match view.profile.as_deref() {
+        None => exclude(ExclusionRule::Unknown, "has not said yet what it serves".to_owned()),
+        Some(Profile { queues, tasks, labels }) => {
+            if !queues.contains(&request.queue) {
+                let detail = format!("does not serve queue {}", request.queue);
+                exclude(ExclusionRule::Queue, detail);
+            }
+            if tasks.as_ref().is_some_and(|tasks| !tasks.contains(&request.task)) {
+                let detail = format!("does not serve task {}", request.task);
+                exclude(ExclusionRule::Task, detail);
+            }
+            for term in request.requires.unmet(labels) {
+                exclude(ExclusionRule::Label, term.explain(labels));
+            }
+        }
+    }
+    Placed {
+        id: view.id,
+        name: Arc::clone(&view.info.name),
+        slots: view.info.slots,
+        running: view.running,
+        labels: view.profile.as_ref().map(|profile| profile.labels.clone()).unwrap_or_default(),
+        excluded,
+    }
+}
+
+/// The answer in one sentence: where nobody matches, the first rule that is left without a worker.
+fn verdict(request: &PlaceRequest, workers: &[Placed]) -> String {
+    use ExclusionRule::{Lease, Queue, Stopping, Task, Unknown};
+
+    let matching: Vec<&Placed> = workers.iter().filter(|worker| worker.matches()).collect();
+    if !matching.is_empty() {
+        let free = matching.iter().filter(|worker| worker.has_free_slot()).count();
+        let (matching, all) = (matching.len(), workers.len());
+        let of = if all == 1 { "worker matches" } else { "workers match" };
+        return format!("{matching} of {all} {of}, {free} of them with a free slot");
+    }
+    let without = |rules: &[ExclusionRule]| -> Vec<&Placed> {
+        workers.iter().filter(|worker| !worker.is_excluded_by(rules)).collect()
+    };
+    let PlaceRequest { queue, task, .. } = request;
+    if workers.is_empty() {
+        return format!("no worker is known; start one that serves queue {queue} and task {task}");
+    }
+    if without(&[Lease, Stopping, Unknown]).is_empty() {
+        return "no live worker takes jobs".to_owned();
+    }
+    if without(&[Lease, Stopping, Unknown, Queue]).is_empty() {
+        return format!("no live worker serves queue {queue}");
+    }
+    let serving = without(&[Lease, Stopping, Unknown, Queue, Task]);
+    if serving.is_empty() {
+        return format!("no live worker of queue {queue} serves task {task}");
+    }
+    lacking(&request.requires, &serving)
+}
+
+/// What all of these workers lack, who serve queue and task.
+fn lacking(requires: &Requirement, serving: &[&Placed]) -> String {
+    let is_unmet = |term: &&Term| serving.iter().all(|worker| !term.is_met(&worker.labels));
+    let mut sentence = String::new();
+    for term in requires.terms().iter().filter(is_unmet) {
+        let and = if sentence.is_empty() { "no live worker" } else { ", and none" };
+        // Writing to a text cannot fail.
+        let _ = match term.rule {
+            Rule::Absent => write!(sentence, "{and} is without {}", term.label),
+            _ => write!(sentence, "{and} has {term}"),
+        };
+    }
+    if sentence.is_empty() {
+        return format!("no live worker has all of {requires} at once");
+    }
+    sentence
+}
+
+#[cfg(test)]
+#[path = "tests/place.rs"]
+mod tests;
