@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::codec::extras_from;
 use crate::floors::Begin;
 use crate::lanes::Lane;
-use crate::link::micros;
+use crate::link::{Argument, micros};
 use crate::row::get;
 use crate::store::PostgresStore;
 
@@ -48,37 +48,21 @@ impl PostgresStore {
 
     pub(crate) async fn claim_now(&self, namespace: i32, claim: &Claim) -> Result<Vec<ClaimedJob>> {
         self.check_open()?;
+        if self.limits.is_limited(namespace) {
+            return self.claim_limited(namespace, claim).await;
+        }
         let begin = self.floors.begin();
-        let served = Served::by(claim);
-        let answered = self
-            .link
-            .attempt(
-                "select * from taskwright.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-                &[
-                    (&self.clock.shown(), Type::INT8),
-                    (&namespace, Type::INT4),
-                    (&served.queues, Type::TEXT_ARRAY),
-                    (&served.tasks, Type::TEXT_ARRAY),
-                    (&Uuid::from_u128(claim.worker.as_u128()), Type::UUID),
-                    (&self.epoch, Type::INT4),
-                    (&claim.in_process, Type::BOOL),
-                    (&claim.seq.cast_signed(), Type::INT8),
-                    (&max_of(claim), Type::INT4),
-                    (&micros(LEASE), Type::INT8),
-                    (&micros(HEARTBEAT_EVERY), Type::INT8),
-                    (&begin.lanes, Type::INT4_ARRAY),
-                    (&begin.floors, Type::INT8_ARRAY),
-                ],
-            )
-            .await?;
+        let wish = Wish::of(self, namespace, claim, &begin);
+        let answered = self.link.attempt(CLAIM, &wish.arguments()).await?;
         // The same claim was sent twice, and the other one was first.
         let Ok(rows) = answered else { return Box::pin(self.claim_now(namespace, claim)).await };
-        if let Some(last) = too_low(&rows)? {
-            let message = format!(
-                "claim {} of worker {} comes after claim {last}; number claims upwards from 1",
-                claim.seq, claim.worker
-            );
-            return Err(Error::new(ErrorKind::Invalid, message));
+        match is_refused(&rows)? {
+            Some((LIMITED, _)) => {
+                self.read_policies(namespace).await?;
+                return Box::pin(self.claim_limited(namespace, claim)).await;
+            }
+            Some((_, last)) => return Err(too_low(claim, last)),
+            None => {}
         }
         let lanes = self.lanes_of(&begin, &rows).await?;
         let jobs = rows.iter().map(|row| claimed(row, &lanes)).collect::<Result<Vec<_>>>()?;
@@ -95,8 +79,11 @@ impl PostgresStore {
     ) -> Result<Option<Vec<Vec<ClaimedJob>>>> {
         self.check_open()?;
         let [first, _, ..] = claims else { return Ok(None) };
+        if self.limits.is_limited(namespace) {
+            return Ok(None);
+        }
         let begin = self.floors.begin();
-        let served = Served::by(first);
+        let wish = Wish::of(self, namespace, first, &begin);
         let workers: Vec<Uuid> =
             claims.iter().map(|claim| Uuid::from_u128(claim.worker.as_u128())).collect();
         let seqs: Vec<i64> = claims.iter().map(|claim| claim.seq.cast_signed()).collect();
@@ -109,8 +96,8 @@ impl PostgresStore {
                 &[
                     (&self.clock.shown(), Type::INT8),
                     (&namespace, Type::INT4),
-                    (&served.queues, Type::TEXT_ARRAY),
-                    (&served.tasks, Type::TEXT_ARRAY),
+                    (&wish.queues, Type::TEXT_ARRAY),
+                    (&wish.tasks, Type::TEXT_ARRAY),
                     (&workers, Type::UUID_ARRAY),
                     (&self.epoch, Type::INT4),
                     (&first.in_process, Type::BOOL),
@@ -124,7 +111,7 @@ impl PostgresStore {
             )
             .await?;
         let Ok(rows) = answered else { return Ok(None) };
-        if too_low(&rows)?.is_some() {
+        if is_refused(&rows)?.is_some() {
             return Ok(None);
         }
         let lanes = self.lanes_of(&begin, &rows).await?;
@@ -142,7 +129,7 @@ impl PostgresStore {
     }
 
     /// The lanes of jobs that were given by a claim that began there.
-    async fn lanes_of(&self, begin: &Begin, rows: &[Row]) -> Result<HashMap<i32, Arc<Lane>>> {
+    pub(crate) async fn lanes_of(&self, begin: &Begin, rows: &[Row]) -> Result<HashMap<i32, Arc<Lane>>> {
         let mut numbers = rows.iter().map(|row| get(row, "lane")).collect::<Result<Vec<i32>>>()?;
         numbers.sort_unstable();
         numbers.dedup();
@@ -150,7 +137,7 @@ impl PostgresStore {
         self.lanes.named(&self.link, &numbers).await
     }
 
-    fn announce_claimed(&self, claim: &Claim, jobs: &[ClaimedJob]) {
+    pub(crate) fn announce_claimed(&self, claim: &Claim, jobs: &[ClaimedJob]) {
         if self.hints.is_heard() {
             let event = |job: &ClaimedJob| Event {
                 namespace: claim.namespace.clone(),
@@ -165,33 +152,89 @@ impl PostgresStore {
     }
 }
 
-/// The queues and tasks that a worker serves, as the database is told.
-struct Served {
-    queues: Vec<String>,
-    tasks: Option<Vec<String>>,
+/// The statement of a claim.
+pub(crate) const CLAIM: &str =
+    "select * from taskwright.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+
+/// What a row instead of jobs says by its `seq`: something is limited; −1: the number is too low.
+const LIMITED: i64 = -2;
+
+/// A claim as the database is told.
+pub(crate) struct Wish<'b> {
+    now: Option<i64>,
+    namespace: i32,
+    pub queues: Vec<String>,
+    pub tasks: Option<Vec<String>>,
+    worker: Uuid,
+    epoch: i32,
+    in_process: bool,
+    seq: i64,
+    max: i32,
+    lease: i64,
+    grace: i64,
+    begin: &'b Begin,
 }
 
-impl Served {
-    fn by(claim: &Claim) -> Self {
+impl<'b> Wish<'b> {
+    pub fn of(store: &PostgresStore, namespace: i32, claim: &Claim, begin: &'b Begin) -> Self {
         let texts = |names: &[Name]| names.iter().map(|name| name.as_str().to_owned()).collect();
-        let tasks = claim.profile.tasks.as_ref().map(|tasks| texts(tasks));
-        Served { queues: texts(&claim.profile.queues), tasks }
+        Wish {
+            now: store.clock.shown(),
+            namespace,
+            queues: texts(&claim.profile.queues),
+            tasks: claim.profile.tasks.as_ref().map(|tasks| texts(tasks)),
+            worker: Uuid::from_u128(claim.worker.as_u128()),
+            epoch: store.epoch,
+            in_process: claim.in_process,
+            seq: claim.seq.cast_signed(),
+            max: max_of(claim),
+            lease: micros(LEASE),
+            grace: micros(HEARTBEAT_EVERY),
+            begin,
+        }
+    }
+
+    /// The arguments of [`CLAIM`], in order.
+    pub fn arguments(&self) -> [Argument<'_>; 13] {
+        [
+            (&self.now, Type::INT8),
+            (&self.namespace, Type::INT4),
+            (&self.queues, Type::TEXT_ARRAY),
+            (&self.tasks, Type::TEXT_ARRAY),
+            (&self.worker, Type::UUID),
+            (&self.epoch, Type::INT4),
+            (&self.in_process, Type::BOOL),
+            (&self.seq, Type::INT8),
+            (&self.max, Type::INT4),
+            (&self.lease, Type::INT8),
+            (&self.grace, Type::INT8),
+            (&self.begin.lanes, Type::INT4_ARRAY),
+            (&self.begin.floors, Type::INT8_ARRAY),
+        ]
     }
 }
 
-fn max_of(claim: &Claim) -> i32 {
+pub(crate) fn max_of(claim: &Claim) -> i32 {
     i32::try_from(claim.max).unwrap_or(i32::MAX)
 }
 
-/// The number of the worker's last claim, where this one comes too late.
-fn too_low(rows: &[Row]) -> Result<Option<i64>> {
+/// Why there are no jobs, where the first row says so, and the number of the worker's last claim.
+fn is_refused(rows: &[Row]) -> Result<Option<(i64, i64)>> {
     match rows.first() {
-        Some(row) if get::<i64>(row, "seq")? < 0 => Ok(Some(get(row, "rank")?)),
+        Some(row) if get::<i64>(row, "seq")? < 0 => Ok(Some((get(row, "seq")?, get(row, "rank")?))),
         _ => Ok(None),
     }
 }
 
-fn claimed(row: &Row, lanes: &HashMap<i32, Arc<Lane>>) -> Result<ClaimedJob> {
+pub(crate) fn too_low(claim: &Claim, last: i64) -> Error {
+    let message = format!(
+        "claim {} of worker {} comes after claim {last}; number claims upwards from 1",
+        claim.seq, claim.worker
+    );
+    Error::new(ErrorKind::Invalid, message)
+}
+
+pub(crate) fn claimed(row: &Row, lanes: &HashMap<i32, Arc<Lane>>) -> Result<ClaimedJob> {
     let number: i32 = get(row, "lane")?;
     let lane = lanes.get(&number).ok_or_else(|| crate::link::no_answer("lane"))?;
     let seq = get::<i64>(row, "seq")?.unsigned_abs();

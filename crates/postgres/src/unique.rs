@@ -18,6 +18,7 @@ use crate::fresh::{Fresh, INSERT};
 use crate::insert::{FORGOTTEN, Item, Known, without_writing};
 use crate::keys::{KEYS_TRIED_MAX, LOST, key_text, keys_taken};
 use crate::lanes::{GIVEN_BACK, Lane};
+use crate::limits::CHANGED;
 use crate::link::{Argument, Transaction, micros};
 use crate::row::{get, state_numbered};
 use crate::store::PostgresStore;
@@ -296,7 +297,7 @@ impl PostgresStore {
             return Ok(Some((Vec::new(), HashMap::new(), Vec::new())));
         }
         let all: Vec<&Item> = items.iter().collect();
-        let fresh = Fresh::of(&all, self.clock.shown(), false);
+        let fresh = Fresh::of(&all, self.clock.shown(), false, self.entering(&all).await?);
         if replacing.is_empty() {
             return match self.link.attempt(INSERT, &fresh.arguments()).await? {
                 Ok(rows) => Ok(Some((seqs_in(&rows)?, HashMap::new(), Vec::new()))),
@@ -341,6 +342,9 @@ impl PostgresStore {
                 items.iter().map(|item| Uuid::from_u128(item.job.id.as_u128())).collect();
             return self.forget_ids(&ids).await;
         }
+        if code == CHANGED {
+            return self.read_policies_again(&items.iter().collect::<Vec<_>>()).await;
+        }
         if code == GIVEN_BACK {
             let lanes: Vec<Lane> = items.iter().map(Item::wanted_lane).collect();
             self.lanes.forget(&lanes);
@@ -374,6 +378,7 @@ impl PostgresStore {
             }
             answers.insert(*place, Inserted::Duplicate { id: *id, seq, state, replaced });
         }
+        held.line_up();
         self.save(tx, &held, lacking).await?;
         Ok(held)
     }

@@ -88,7 +88,8 @@ begin
 end $$;
 
 -- The jobs that a claim gives, in order. Where the number of the claim is too low, one row with seq
--- −1 and the last number as rank.
+-- −1 and the last number as rank; where something in the namespace is limited, one with seq −2: then
+-- Rust decides what may start (limits.sql).
 --
 -- Where several lanes have candidates, they are first looked at without locks, to know how many of
 -- each lane to take (`quotas`); then just as many are locked and taken.
@@ -131,6 +132,11 @@ begin
             where j.worker = p_worker and j.state = 5 and j.namespace = p_namespace
               and j.claim_seq = p_claim_seq
             order by j.rank, j.seq;
+        return;
+    elsif p_max > 0 and taskwright.pass_limits(p_namespace) then
+        return query select -2::bigint, null::uuid, null::integer, null::integer, null::integer,
+            null::integer, null::integer, null::bigint, null::smallint, null::bigint, null::bigint,
+            null::bigint, 0::bigint, null::text, null::text, null::text;
         return;
     end if;
 
@@ -194,8 +200,8 @@ begin
 end $$;
 
 -- Small claims of several workers that serve the same, as one: what there is goes to them one after
--- the other. One row with seq −1 where a claim is no new one or some lane has suspects: then each has
--- to claim for itself, and nothing was given.
+-- the other. One row with seq −1 where a claim is no new one, some lane has suspects or something in
+-- the namespace is limited: then each has to claim for itself, and nothing was given.
 create function taskwright.claim_together(
     p_now bigint, p_namespace integer, p_queues text[], p_tasks text[], p_worker uuid[],
     p_epoch integer, p_in_process boolean, p_claim_seq bigint[], p_max integer[], p_lease bigint,
@@ -228,7 +234,7 @@ begin
       and (p_tasks is null or l.task = any(p_tasks))
       and not exists (select from taskwright.queue q where q.namespace = p_namespace
                       and q.queue = l.queue and q.paused);
-    if 2 = any(v_kinds) or exists (
+    if 2 = any(v_kinds) or taskwright.pass_limits(p_namespace) or exists (
             select from unnest(p_worker, p_claim_seq) w(worker, claim_seq)
             where w.claim_seq <= coalesce((
                 select c.claim_seq from taskwright.claim_log c
