@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use taskwright_core::lifecycle::{Place, State};
 use taskwright_core::{Job, JobId, Name, StateName, Timestamp};
@@ -20,6 +21,9 @@ use crate::store::PostgresStore;
 
 /// How often a transaction begins again because it needs a lane that is new.
 pub(crate) const ATTEMPTS_MAX: usize = 5;
+
+/// When a call may be tried again that others were in the way of.
+const AGAIN: Duration = Duration::from_millis(200);
 
 pub(crate) const SAVE: &str = "select taskwright.save_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
     $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
@@ -100,6 +104,8 @@ pub(crate) struct Lacking {
     lanes: Mutex<Vec<Lane>>,
     /// The code of what the database raised, or would.
     code: Mutex<Option<String>>,
+    /// Jobs that others hold, which it does without.
+    busy: Mutex<Vec<i64>>,
 }
 
 impl Lacking {
@@ -121,6 +127,18 @@ impl Lacking {
     /// The same for what the database raised; other faults stay as they are.
     pub fn note_raised(&self, fault: Fault) -> Fault {
         raised(&fault).map_or(fault, |code| self.note_code(&code))
+    }
+
+    /// Others hold these jobs: the transaction has to begin again without them.
+    pub fn note_busy(&self, found: Vec<i64>) -> Fault {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+        let message = "others hold the jobs that have room; try again";
+        Fault::Store(Error::new(ErrorKind::Busy, message).retry_after(AGAIN))
+    }
+
+    /// The jobs that others hold, as far as was noted.
+    pub fn busy(&self) -> Vec<i64> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn take_code(&self) -> Option<String> {

@@ -6,7 +6,8 @@
 //! - `policies`: what operators allow, and what this node knows of it
 //! - `enter`: where jobs go that come or come back, and which keys are noted then
 //! - `desk`: what is known under the lock, and who stands where; no IO
-//! - `settle`: fills the desk, serves lines, writes down what it decided
+//! - `read`, `write`: fill the desk, and write down what was decided there
+//! - `settle`: serves lines
 //! - `give`: claims
 //! - `serve`: when lines are served: after calls, and by sweeps
 
@@ -14,8 +15,10 @@ mod desk;
 mod enter;
 mod give;
 mod policies;
+mod read;
 pub(crate) mod serve;
 mod settle;
+mod write;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicI64;
@@ -27,9 +30,6 @@ pub(crate) use enter::{Entering, is_keyed, key_numbers, keys_text, notes_of};
 
 /// What the database raises where policies have changed since the caller read them.
 pub(crate) const CHANGED: &str = "TW006";
-
-/// What a transaction notes where others hold jobs that it wants: it begins again without these.
-const BUSY: &str = "busy";
 
 /// Most namespaces whose policies are remembered; then all are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
@@ -45,6 +45,7 @@ pub(crate) struct PolicySet {
 #[derive(Default)]
 pub(crate) struct Limits {
     known: RwLock<HashMap<i32, Arc<PolicySet>>>,
+    turns: Mutex<HashMap<i32, Arc<tokio::sync::Mutex<()>>>>,
     /// Behind which line a sweep looks next whether it was forgotten.
     looked_at: AtomicI64,
     /// When a queue or task that is held back has more room by time alone.
@@ -81,6 +82,15 @@ impl Limits {
     fn take_growth(&self, now: Timestamp) -> bool {
         let mut grows_at = self.grows_at.lock().unwrap_or_else(PoisonError::into_inner);
         grows_at.take_if(|at| *at <= now).is_some()
+    }
+
+    /// Who holds it may serve the lines of the namespace; the others of this node wait for him.
+    fn turn(&self, namespace: i32) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.len() >= REMEMBERED_MAX {
+            turns.clear();
+        }
+        Arc::clone(turns.entry(namespace).or_default())
     }
 
     /// Whether something in the namespace is limited, as far as this node knows.

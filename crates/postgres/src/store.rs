@@ -148,7 +148,7 @@ impl Store for PostgresStore {
         self.check_open()?;
         let concerned = reports.iter().map(|report| report.namespace.clone()).collect();
         let answers = Box::pin(self.report_gathered(reports)).await?;
-        self.serve_after(concerned).await;
+        self.serve_after_ends(concerned).await;
         Ok(answers)
     }
 
@@ -169,7 +169,7 @@ impl Store for PostgresStore {
         self.check_open()?;
         let concerned = serve::of_commands(&commands);
         let answers = Box::pin(self.control_all(actor, commands)).await?;
-        self.serve_after(concerned).await;
+        self.serve_after_ends(concerned).await;
         Ok(answers)
     }
 

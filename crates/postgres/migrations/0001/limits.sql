@@ -155,11 +155,12 @@ end $$;
 
 -- Takes the lock of a namespace, and up to `p_notes` of the keys that are to be served.
 create function taskwright.open_desk(p_namespace integer, p_now bigint, p_notes integer)
-returns table (now bigint, version bigint, noted bigint[])
+returns table (now bigint, version bigint, noted bigint[], is_full boolean)
 language plpgsql set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 declare
     v_noted bigint[];
+    v_count bigint;
 begin
     perform pg_advisory_xact_lock(hashtext('taskwright.limits'), p_namespace);
     with gone as (
@@ -168,10 +169,10 @@ begin
             order by o.number limit p_notes))
         returning n.number
     )
-    select array_agg(distinct number) into v_noted from gone;
+    select array_agg(distinct number), count(*) into v_noted, v_count from gone;
     return query select taskwright.time_of(p_now), coalesce((
             select m.version from taskwright.limits m where m.namespace = p_namespace), 0),
-        coalesce(v_noted, '{}');
+        coalesce(v_noted, '{}'), v_count >= p_notes;
 end $$;
 
 -- Begins a claim where something is limited: takes the lock, and makes the worker known. `verdict`: 0
@@ -210,8 +211,9 @@ end $$;
 -- Jobs that are ready in the lanes that a worker serves, the first of each lane.
 create function taskwright.first_candidates(
     p_now bigint, p_namespace integer, p_queues text[], p_tasks text[], p_floor_lanes integer[],
-    p_floors bigint[], p_slice integer, p_busy bigint[]
-) returns table (lane integer, seq bigint, rank bigint, keys bigint[], extras text, is_over boolean)
+    p_floors bigint[], p_max integer, p_busy bigint[]
+) returns table (lane integer, seq bigint, rank bigint, keys bigint[], extras text, is_over boolean,
+                 slice integer)
 language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
@@ -230,19 +232,22 @@ begin
         return;
     end if;
     return query select c.* from taskwright.candidates(
-        p_now, v_lanes, v_from, array_fill(-1::bigint, array[cardinality(v_lanes)]), p_slice,
-        p_busy) c;
+        p_now, v_lanes, v_from, array_fill(-1::bigint, array[cardinality(v_lanes)]),
+        -- Twice the share of each lane, should all have as many.
+        least(300, 2::bigint * p_max / cardinality(v_lanes) + 12)::integer, p_busy) c;
 end $$;
 
 -- Jobs that are ready in lanes, the first of each lane behind a rank and number.
 create function taskwright.candidates(
     p_now bigint, p_lane integer[], p_rank bigint[], p_seq bigint[], p_slice integer, p_busy bigint[]
-) returns table (lane integer, seq bigint, rank bigint, keys bigint[], extras text, is_over boolean)
+) returns table (lane integer, seq bigint, rank bigint, keys bigint[], extras text, is_over boolean,
+                 slice integer)
 language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
     return query
-        select l.lane, j.seq, j.rank, j.keys, case when j.keys is not null then j.extras end, false
+        select l.lane, j.seq, j.rank, j.keys, case when j.keys is not null then j.extras end, false,
+               p_slice
         from unnest(p_lane, p_rank, p_seq) l(lane, rank, seq), lateral (
             select j.seq, j.rank, j.keys, j.extras from taskwright.job j
             where j.lane = l.lane and j.state = 1 and (j.rank, j.seq) > (l.rank, l.seq)

@@ -1,8 +1,6 @@
 //! Claims where something is limited: under the lock of the namespace, candidates are looked at one
 //! after another, those without room go in line, and lines are served with what that changes.
 
-use std::sync::{Mutex, PoisonError};
-
 use taskwright_core::limits::{CLAIM_LOOKS_MAX, HEARTBEAT_EVERY, LEASE, PROMOTIONS_MAX};
 use taskwright_core::{Name, Policy, Subject, Usage};
 use taskwright_store::{Claim, ClaimedJob, Result};
@@ -11,8 +9,8 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::desk::{First, Number, Order, Served, Stand};
-use super::policies::lane_number;
-use super::settle::{NOTES, SLICE, Settling};
+use super::policies::{is_of_lane, lane_number};
+use super::settle::{NOTES, Settling};
 use crate::change::{ATTEMPTS_MAX, Lacking};
 use crate::claim::{Wish, max_of, too_low};
 use crate::connect::Fault;
@@ -48,26 +46,26 @@ impl PostgresStore {
     ) -> Result<Vec<ClaimedJob>> {
         let begin = self.floors.begin();
         let lacking = Lacking::default();
-        let busy = Mutex::new(Vec::new());
-        let mut reason = no_answer("the jobs of a claim");
+        let (mut reason, mut crowd) = (no_answer("the jobs of a claim"), 0);
         for _ in 0..ATTEMPTS_MAX {
-            let (begin_at, lacks, busy_jobs) = (&begin, &lacking, &busy);
+            let (begin_at, lacks) = (&begin, &lacking);
             let work = |connection| {
                 Box::pin(async move {
                     let tx = Transaction { connection, link: &self.link };
-                    self.give_limited(&tx, namespace, claim, begin_at, lacks, busy_jobs).await
+                    self.give_limited(&tx, namespace, claim, begin_at, lacks).await
                 })
             };
             let done = Box::pin(self.link.pool.transact(self.link.deadline(), work)).await;
             let lanes = lacking.take();
-            let was_busy = lacking.take_code().is_some();
+            let is_crowded = lacking.busy().len() > crowd;
+            crowd = lacking.busy().len();
             match done {
                 Ok(Answer::TooLow(last)) => return Err(too_low(claim, last)),
                 Ok(Answer::Given(given)) => return self.answer(claim, &begin, given).await,
                 Err(_) if !lanes.is_empty() => {
                     self.lanes.numbers(&self.link, &lanes, self.tally.from()).await?;
                 }
-                Err(error) if was_busy => reason = error,
+                Err(error) if is_crowded => reason = error,
                 Err(error) => return Err(error),
             }
         }
@@ -94,7 +92,6 @@ impl PostgresStore {
         claim: &Claim,
         begin: &Begin,
         lacking: &Lacking,
-        busy: &Mutex<Vec<i64>>,
     ) -> Result<Answer, Fault> {
         let worker = Uuid::from_u128(claim.worker.as_u128());
         let seq = claim.seq.cast_signed();
@@ -122,15 +119,13 @@ impl PostgresStore {
             }
             _ => {}
         }
-        let known_busy = busy.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let desk = self.desk(tx, namespace, row).await?;
-        let mut settling = Settling { store: self, tx, lacking, busy: &known_busy, desk };
+        let mut settling = Settling { store: self, tx, lacking, busy: lacking.busy(), desk };
         let paused = get::<Vec<String>>(row, "paused")?;
         let (given, is_cut) =
             settling.choose(claim, begin, &paused, get(row, "has_suspect")?).await?;
         if let Some(found) = settling.hold().await? {
-            busy.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
-            return Err(lacking.note_code(super::BUSY));
+            return Err(lacking.note_busy(found));
         }
         settling.write().await?;
         let mut rows = Vec::new();
@@ -251,7 +246,6 @@ impl Settling<'_> {
 
     async fn read_candidates(&mut self, claim: &Claim, begin: &Begin) -> Result<(), Fault> {
         let wish = Wish::of(self.store, self.desk.namespace, claim, begin);
-        let wanted = SLICE.saturating_add(max_of(claim)).min(MORE);
         let rows = self
             .tx
             .query(
@@ -263,12 +257,12 @@ impl Settling<'_> {
                     (&wish.tasks, Type::TEXT_ARRAY),
                     (&begin.lanes, Type::INT4_ARRAY),
                     (&begin.floors, Type::INT8_ARRAY),
-                    (&wanted, Type::INT4),
+                    (&max_of(claim), Type::INT4),
                     (&self.busy, Type::INT8_ARRAY),
                 ],
             )
             .await?;
-        self.take_candidates(&rows, wanted).await
+        self.take_candidates(&rows).await
     }
 
     async fn read_more_candidates(&mut self, lane: i32) -> Result<(), Fault> {
@@ -290,16 +284,15 @@ impl Settling<'_> {
                 ],
             )
             .await?;
-        self.take_candidates(&rows, MORE).await
+        self.take_candidates(&rows).await
     }
 
     /// Reads what queues and tasks with a policy have used.
     pub async fn read_subjects(&mut self) -> Result<(), Fault> {
         let set = std::sync::Arc::clone(&self.desk.set);
-        let of_lanes = set.policies.iter().filter_map(|(subject, _)| {
-            Some((lane_number(&self.desk.name, subject)?, subject))
-        });
-        let of_lanes: Vec<(Number, &Subject)> = of_lanes.collect();
+        let of_lanes = set.policies.iter().map(|(subject, _)| subject).take_while(|it| is_of_lane(it));
+        let numbered = |subject| Some((lane_number(&self.desk.name, subject)?, subject));
+        let of_lanes: Vec<(Number, &Subject)> = of_lanes.filter_map(numbered).collect();
         if of_lanes.is_empty() {
             return Ok(());
         }

@@ -78,6 +78,11 @@ fn set_from(rows: &[Row]) -> Result<PolicySet> {
     Ok(set)
 }
 
+/// Whether a subject is a queue or a task. Those come before groups and keys.
+pub(super) fn is_of_lane(subject: &Subject) -> bool {
+    matches!(subject, Subject::Queue(_) | Subject::Task(_))
+}
+
 /// The number under which the next start of a queue or task is kept.
 pub(super) fn lane_number(namespace: &Name, subject: &Subject) -> Option<u64> {
     let (kind, name) = match subject {
@@ -164,6 +169,8 @@ impl PostgresStore {
             return Ok(Controlled::PoliciesFull { max: POLICIES_MAX });
         }
         self.limits.forget(number);
+        // What is ready may have room that had none.
+        self.hints.ready_all(namespace);
         Ok(Controlled::Done { state: None })
     }
 }

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use taskwright_core::limits::PROMOTIONS_MAX;
-use taskwright_core::{Name, Policy, Subject, Timestamp};
+use taskwright_core::{Name, Timestamp};
 use taskwright_store::{Command, Insert, Result, Swept};
 use tokio_postgres::types::Type;
 
 use super::desk::Desk;
 use super::enter::is_keyed;
-use super::policies::lane_number;
+use super::policies::is_of_lane;
 use super::settle::{NOTES, Settling};
 use crate::change::{ATTEMPTS_MAX, Lacking};
 use crate::connect::Fault;
@@ -58,10 +57,12 @@ pub(crate) fn of_commands(commands: &[Command]) -> BTreeSet<Name> {
 }
 
 /// What serving the lines of a namespace has done.
-#[derive(Default)]
 struct Served {
     promoted: usize,
+    /// Whether jobs with room are left in lines, as no more may leave them.
     more: bool,
+    /// Whether it took as many notes as it may: there may be others.
+    has_other_notes: bool,
     /// The queues of the jobs that are ready now.
     readied: BTreeSet<Name>,
 }
@@ -71,25 +72,46 @@ impl PostgresStore {
     /// this fails, the notes stay, and the next call or sweep goes on.
     pub(crate) async fn serve_after(&self, namespaces: BTreeSet<Name>) {
         for namespace in namespaces {
-            let _ = self.serve_one(&namespace).await;
+            let _ = self.serve_now(&namespace).await;
         }
     }
 
-    async fn serve_one(&self, namespace: &Name) -> Result<()> {
+    /// The same after a call that may have ended attempts or changed policies: then what is ready in a
+    /// queue or task that is limited may have room, too.
+    pub(crate) async fn serve_after_ends(&self, namespaces: BTreeSet<Name>) {
+        for namespace in &namespaces {
+            if matches!(self.holds_back_lanes(namespace).await, Ok(true)) {
+                self.hints.ready_all(namespace);
+            }
+        }
+        self.serve_after(namespaces).await;
+    }
+
+    async fn holds_back_lanes(&self, namespace: &Name) -> Result<bool> {
         let number = self.lanes.namespace(&self.link, namespace).await?;
         let set = self.policy_set(number).await?;
+        Ok(set.policies.iter().next().is_some_and(|(subject, _)| is_of_lane(subject)))
+    }
+
+    async fn serve_now(&self, namespace: &Name) -> Result<()> {
+        let number = self.lanes.namespace(&self.link, namespace).await?;
         // Without any version nothing was ever limited.
-        if set.version == 0 {
+        if self.policy_set(number).await?.version == 0 {
             return Ok(());
         }
-        let is_of_lane = |subject: &Subject| lane_number(namespace, subject).is_some();
-        if set.policies.iter().any(|(subject, _)| is_of_lane(subject)) {
-            // What is ready there may have room now.
-            self.hints.ready_all(namespace);
-        }
+        let deadline = tokio::time::Instant::from_std(self.link.deadline());
+        let turn = self.limits.turn(number);
+        let Ok(_turn) = tokio::time::timeout_at(deadline, turn.lock()).await else {
+            return Ok(());
+        };
         let noted = "select from taskwright.line_note where namespace = $1 limit 1";
-        if !self.link.query(noted, &[(&number, Type::INT4)]).await?.is_empty() {
-            self.serve(number, namespace, PROMOTIONS_MAX).await?;
+        let mut left = PROMOTIONS_MAX;
+        while !self.link.query(noted, &[(&number, Type::INT4)]).await?.is_empty() {
+            let served = self.serve(number, namespace, left).await?;
+            left = left.saturating_sub(served.promoted);
+            if !served.has_other_notes || served.more {
+                break;
+            }
         }
         Ok(())
     }
@@ -97,19 +119,19 @@ impl PostgresStore {
     /// Serves the lines of a namespace that were noted, and lets at most `limit` jobs leave them.
     async fn serve(&self, number: i32, namespace: &Name, limit: usize) -> Result<Served> {
         let lacking = Lacking::default();
-        let busy = Mutex::new(Vec::new());
-        let mut reason = no_answer("the lines of keys");
+        let (mut reason, mut crowd) = (no_answer("the lines of keys"), 0);
         for _ in 0..ATTEMPTS_MAX {
-            let (lacks, busy_jobs) = (&lacking, &busy);
+            let lacks = &lacking;
             let work = |connection| {
                 Box::pin(async move {
                     let tx = Transaction { connection, link: &self.link };
-                    self.serve_noted(&tx, number, limit, lacks, busy_jobs).await
+                    self.serve_noted(&tx, number, limit, lacks).await
                 })
             };
             let done = Box::pin(self.link.pool.transact(self.link.deadline(), work)).await;
             let lanes = lacking.take();
-            let was_busy = lacking.take_code().is_some();
+            let is_crowded = lacking.busy().len() > crowd;
+            crowd = lacking.busy().len();
             match done {
                 Ok(served) => {
                     let queues = served.readied.iter().map(|queue| (namespace, queue));
@@ -119,7 +141,7 @@ impl PostgresStore {
                 Err(_) if !lanes.is_empty() => {
                     self.lanes.numbers(&self.link, &lanes, self.tally.from()).await?;
                 }
-                Err(error) if was_busy => reason = error,
+                Err(error) if is_crowded => reason = error,
                 Err(error) => return Err(error),
             }
         }
@@ -132,7 +154,6 @@ impl PostgresStore {
         namespace: i32,
         limit: usize,
         lacking: &Lacking,
-        busy: &Mutex<Vec<i64>>,
     ) -> Result<Served, Fault> {
         let rows = tx
             .query(
@@ -145,17 +166,16 @@ impl PostgresStore {
             )
             .await?;
         let row = rows.first().ok_or_else(|| no_answer("what is limited"))?;
-        let known_busy = busy.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let desk = self.desk(tx, namespace, row).await?;
-        let mut settling = Settling { store: self, tx, lacking, busy: &known_busy, desk };
+        let has_other_notes = get(row, "is_full")?;
+        let mut settling = Settling { store: self, tx, lacking, busy: lacking.busy(), desk };
         let promoted = settling.settle(limit).await?;
         if let Some(found) = settling.hold().await? {
-            busy.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
-            return Err(lacking.note_code(super::BUSY));
+            return Err(lacking.note_busy(found));
         }
         settling.write().await?;
         let more = !settling.desk.touched.is_empty();
-        Ok(Served { promoted, more, readied: settling.desk.readied() })
+        Ok(Served { promoted, more, has_other_notes, readied: settling.desk.readied() })
     }
 
     /// The part of a sweep that is about limits, after due times: lines that have room by now.
@@ -179,7 +199,7 @@ impl PostgresStore {
             let served = self.serve(number, &namespace, *left).await?;
             *left = left.saturating_sub(served.promoted);
             swept.promoted += served.promoted;
-            swept.more |= served.more;
+            swept.more |= served.more || served.has_other_notes;
         }
         Ok(())
     }
@@ -209,24 +229,28 @@ impl PostgresStore {
 
     /// The same for the queues and tasks of one namespace.
     async fn next_lane_room(&self, namespace: i32, now: i64) -> Result<Option<i64>> {
-        let set = self.read_policies(namespace).await?;
         let name = self.lanes.namespace_name(&self.link, namespace).await?;
-        let is_rated = |(subject, policy): (&Subject, &Policy)| {
-            policy.rate.is_some() && lane_number(&name, subject).is_some()
-        };
-        if !set.policies.iter().any(is_rated) {
-            return Ok(None);
-        }
         let lacking = Lacking::default();
-        let (set, name, lacks) = (&set, &name, &lacking);
+        let (name, lacks) = (&name, &lacking);
         let work = |connection| {
             Box::pin(async move {
                 let tx = Transaction { connection, link: &self.link };
                 // Nothing is decided here, so there is no need of the lock.
-                let now = Timestamp::from_micros(now);
-                let desk = Desk::new(now, namespace, name.clone(), Arc::clone(set));
-                let mut settling =
-                    Settling { store: self, tx: &tx, lacking: lacks, busy: &[], desk };
+                let version = "select version from taskwright.limits where namespace = $1";
+                let rows = tx.query(version, &[(&namespace, Type::INT4)]).await?;
+                let Some(row) = rows.first() else { return Ok(None) };
+                let set = self.policies_at(&tx, namespace, get(row, "version")?).await?;
+                let is_rated = set
+                    .policies
+                    .iter()
+                    .take_while(|(subject, _)| is_of_lane(subject))
+                    .any(|(_, policy)| policy.rate.is_some());
+                if !is_rated {
+                    return Ok(None);
+                }
+                let desk = Desk::new(Timestamp::from_micros(now), namespace, name.clone(), set);
+                let busy = Vec::new();
+                let mut settling = Settling { store: self, tx: &tx, lacking: lacks, busy, desk };
                 settling.read_subjects().await?;
                 let rows = tx.query(LANES_WITH_JOBS, &[(&namespace, Type::INT4)]).await?;
                 settling.name_lanes(&rows).await?;
