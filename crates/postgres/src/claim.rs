@@ -129,7 +129,11 @@ impl PostgresStore {
     }
 
     /// The lanes of jobs that were given by a claim that began there.
-    pub(crate) async fn lanes_of(&self, begin: &Begin, rows: &[Row]) -> Result<HashMap<i32, Arc<Lane>>> {
+    pub(crate) async fn lanes_of(
+        &self,
+        begin: &Begin,
+        rows: &[Row],
+    ) -> Result<HashMap<i32, Arc<Lane>>> {
         let mut numbers = rows.iter().map(|row| get(row, "lane")).collect::<Result<Vec<i32>>>()?;
         numbers.sort_unstable();
         numbers.dedup();

@@ -116,11 +116,15 @@ impl PostgresStore {
         if admitted > 0 || next_due.is_some_and(|at| at <= begun.now) {
             swept.due = self.make_due(begun.now, &mut left, &mut swept.more).await?;
             if begun.limited {
-                swept.due += self.spend(&mut left, &mut swept.more, DUE_LIMITED, begun.now, |held| {
-                    let now = held.now;
-                    held.jobs.values_mut().filter_map(|record| record.come_due(now).ok()).count()
-                })
-                .await?;
+                swept.due += self
+                    .spend(&mut left, &mut swept.more, DUE_LIMITED, begun.now, |held| {
+                        let now = held.now;
+                        held.jobs
+                            .values_mut()
+                            .filter_map(|record| record.come_due(now).ok())
+                            .count()
+                    })
+                    .await?;
             }
         }
         if begun.limited {

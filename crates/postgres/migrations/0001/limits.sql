@@ -323,8 +323,9 @@ begin
         from unnest(p_number) n(number);
 end $$;
 
--- How many jobs with a key are ready, by lane.
-create function taskwright.key_ready(p_number bigint[])
+-- How many jobs with a key are ready, by lane. It looks at no more than `p_limit` (null: all) of each
+-- key, in no order.
+create function taskwright.key_ready(p_number bigint[], p_limit bigint)
 returns table (number bigint, lane integer, amount bigint)
 language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
@@ -333,7 +334,8 @@ begin
         select n.number, j.lane, count(*)
         from unnest(p_number) n(number), lateral (
             select j.lane from taskwright.job j
-            where j.state = 1 and j.keys is not null and j.keys @> array[n.number]) j
+            where j.state = 1 and j.keys is not null and j.keys @> array[n.number]
+            limit p_limit) j
         group by 1, 2;
 end $$;
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use taskwright_core::{Extras, LineKey, Name, Policy, Subject, Timestamp, Usage};
 
+use taskwright_store::Result;
+
 use super::PolicySet;
 use super::policies::lane_number;
 use crate::lanes::{FRESH, Lane, RETURNED, SUSPECT};
@@ -82,11 +84,15 @@ pub(super) struct Desk {
     pub set: Arc<PolicySet>,
     pub lanes: HashMap<i32, Arc<Lane>>,
     pub jobs: HashMap<i64, Waiting>,
+    /// Those that were put somewhere, be it where they stood.
+    put: BTreeSet<i64>,
     /// The policies of keys that jobs have.
     pub policies: HashMap<Number, Option<Policy>>,
     pub usages: HashMap<Number, Usage>,
     /// How many jobs with a key are ready, by queue and task.
     pub ready: HashMap<Number, HashMap<Pair, u32>>,
+    /// Keys of `ready` of which some ready jobs were not counted.
+    pub sampled: BTreeSet<Number>,
     /// Who stands in the line of a key, by lane.
     pub lines: HashMap<Number, HashMap<i32, Slice>>,
     /// When the line of a key has more room by time alone, as far as it was noted.
@@ -132,9 +138,11 @@ impl Desk {
             set,
             lanes: HashMap::new(),
             jobs: HashMap::new(),
+            put: BTreeSet::new(),
             policies: HashMap::new(),
             usages: HashMap::new(),
             ready: HashMap::new(),
+            sampled: BTreeSet::new(),
             lines: HashMap::new(),
             timers: HashMap::new(),
             retimed: BTreeSet::new(),
@@ -157,22 +165,28 @@ impl Desk {
         )
     }
 
-    /// Which of these keys are limited, and how; `keys` are those of `extras`.
-    pub fn limited(&mut self, lane: i32, keys: &[Number], extras: &Extras) -> Vec<(Number, Policy)> {
+    /// Which of these keys are limited, and how; they are those of `extras`, which is seldom looked at.
+    pub fn limited(
+        &mut self,
+        lane: i32,
+        keys: &[Number],
+        extras: impl FnOnce() -> Result<Extras>,
+    ) -> Result<Vec<(Number, Policy)>> {
         if keys.iter().any(|key| !self.policies.contains_key(key)) {
             let (queue, _) = self.pair(lane);
-            for key in LineKey::of(&queue, extras) {
+            for key in LineKey::of(&queue, &extras()?) {
                 let policy = self.set.policies.of_key(&key).copied();
                 self.policies.insert(key.number(&self.name), policy);
             }
         }
         let policy_of = |key: &Number| Some((*key, self.policies.get(key).copied().flatten()?));
-        keys.iter().filter_map(policy_of).collect()
+        Ok(keys.iter().filter_map(policy_of).collect())
     }
 
     /// Puts a job elsewhere; the lines of its keys are to be served then.
     pub fn put(&mut self, seq: i64, lane: i32, stand: Stand) {
         let Some(job) = self.jobs.get_mut(&seq) else { return };
+        self.put.insert(seq);
         let (old_lane, old) = (job.lane, job.stand);
         (job.lane, job.stand) = (lane, stand);
         let (order, keys, is_over) = ((job.rank, seq), job.keys.clone(), job.is_over);
@@ -206,9 +220,20 @@ impl Desk {
         }
     }
 
+    /// The jobs that do not stand where the database says, by number.
+    pub fn moved(&self) -> impl Iterator<Item = (i64, &Waiting)> {
+        let put = self.put.iter().filter_map(|seq| Some((*seq, self.jobs.get(seq)?)));
+        put.filter(|(_, job)| job.has_moved())
+    }
+
     fn serves(&self, lane: i32) -> bool {
         let lane = self.lanes.get(&lane);
         lane.zip(self.served.as_ref()).is_some_and(|(lane, served)| served.takes(lane))
+    }
+
+    /// How many jobs with a key are ready of a queue and task, as far as is known.
+    pub fn ready_in(&self, key: Number, pair: &Pair) -> u32 {
+        self.ready.get(&key).and_then(|ready| ready.get(pair)).copied().unwrap_or(0)
     }
 
     fn count_ready(&mut self, keys: &[Number], lane: i32, is_more: bool) {
@@ -222,8 +247,8 @@ impl Desk {
 
     /// Brings what was just read of the database on a key to where jobs have been put meanwhile.
     pub fn catch_up_ready(&mut self, key: Number) {
-        let moved = self.jobs.values().filter(|job| job.has_moved() && job.keys.contains(&key));
-        let moved: Vec<_> = moved.map(|job| (job.was, job.lane, job.stand)).collect();
+        let moved = self.moved().filter(|(_, job)| job.keys.contains(&key));
+        let moved: Vec<_> = moved.map(|(_, job)| (job.was, job.lane, job.stand)).collect();
         for ((old_lane, old), lane, stand) in moved {
             if old == Stand::Ready {
                 self.count_ready(&[key], old_lane, false);
@@ -236,13 +261,8 @@ impl Desk {
 
     /// The same for who stands in the line of a key.
     pub fn catch_up_line(&mut self, key: Number) {
-        let stands = |(_, job): &(&i64, &Waiting)| job.stand == Stand::Line(key) && job.has_moved();
-        let parked: Vec<_> = self
-            .jobs
-            .iter()
-            .filter(stands)
-            .map(|(seq, job)| (job.lane, (job.rank, *seq)))
-            .collect();
+        let parked = self.moved().filter(|(_, job)| job.stand == Stand::Line(key));
+        let parked: Vec<_> = parked.map(|(seq, job)| (job.lane, (job.rank, seq))).collect();
         let line = self.lines.entry(key).or_default();
         for (lane, order) in parked {
             line.entry(lane).or_default().found.insert(order);
@@ -269,9 +289,9 @@ impl Desk {
 
     /// Lanes that jobs are to go to and that have no number yet.
     pub fn new_lanes(&self) -> Vec<Lane> {
-        let used = self.jobs.values().filter(|job| job.has_moved() && job.lane < 0);
-        let used: BTreeSet<i32> = used.map(|job| job.lane).collect();
-        used.iter().filter_map(|lane| Some(Lane::clone(self.lanes.get(lane)?))).collect()
+        let used: BTreeSet<i32> = self.moved().map(|(_, job)| job.lane).collect();
+        let used = used.range(..0);
+        used.filter_map(|lane| Some(Lane::clone(self.lanes.get(lane)?))).collect()
     }
 
     pub fn is_suspect(&self, lane: i32) -> bool {
@@ -292,9 +312,9 @@ impl Desk {
         let policies = &self.set.policies;
         let (of_queue, of_task) = (policies.of_queue(&queue), policies.of_task(&task));
         let both = [(Subject::Queue(queue), of_queue), (Subject::Task(task), of_task)];
-        let limited = both.into_iter().filter_map(|(subject, policy)| {
-            Some((lane_number(&self.name, &subject)?, *policy?))
-        });
+        let limited = both
+            .into_iter()
+            .filter_map(|(subject, policy)| Some((lane_number(&self.name, &subject)?, *policy?)));
         let subjects: Vec<_> = limited.collect();
         self.lane_subjects.insert(lane, subjects.clone());
         subjects
@@ -353,7 +373,7 @@ impl Desk {
 
     /// The queues of jobs that became ready.
     pub fn readied(&self) -> BTreeSet<Name> {
-        let readied = self.jobs.values().filter(|job| job.has_moved() && job.stand == Stand::Ready);
-        readied.map(|job| self.pair(job.lane).0).collect()
+        let readied = self.moved().filter(|(_, job)| job.stand == Stand::Ready);
+        readied.map(|(_, job)| self.pair(job.lane).0).collect()
     }
 }

@@ -290,7 +290,8 @@ impl Settling<'_> {
     /// Reads what queues and tasks with a policy have used.
     pub async fn read_subjects(&mut self) -> Result<(), Fault> {
         let set = std::sync::Arc::clone(&self.desk.set);
-        let of_lanes = set.policies.iter().map(|(subject, _)| subject).take_while(|it| is_of_lane(it));
+        let of_lanes =
+            set.policies.iter().map(|(subject, _)| subject).take_while(|it| is_of_lane(it));
         let numbered = |subject| Some((lane_number(&self.desk.name, subject)?, subject));
         let of_lanes: Vec<(Number, &Subject)> = of_lanes.filter_map(numbered).collect();
         if of_lanes.is_empty() {

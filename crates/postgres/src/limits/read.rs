@@ -7,7 +7,7 @@ use taskwright_store::Result;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::desk::{Number, Order, Slice, Stand, Waiting};
+use super::desk::{Number, Order, Pair, Slice, Stand, Waiting};
 use super::settle::Settling;
 use crate::codec::extras_from;
 use crate::connect::Fault;
@@ -15,10 +15,12 @@ use crate::lanes::NAMED;
 use crate::link::Argument;
 use crate::row::get;
 
-/// Jobs of a line that are read at first, …
-const SLICE: i32 = 12;
-/// … and where those were not enough.
-const MORE: i32 = 500;
+/// About how many jobs in lines are read at first, of all keys that are asked for, …
+const SLICES: usize = 600;
+/// … and of one line where those were not enough.
+const MORE: i32 = 300;
+/// Ready jobs of a key that are counted at first: a key seldom has room for more.
+const SAMPLE: u32 = 1_000;
 /// Keys that are read at once.
 pub(super) const KEYS: usize = 200;
 
@@ -41,6 +43,8 @@ impl Settling<'_> {
         keys.extend(self.desk.touched.iter().filter(|key| !self.desk.lines.contains_key(key)));
         keys.truncate(KEYS);
         self.read_timers(&keys).await?;
+        // Of many keys, few jobs each.
+        let slice = i32::try_from(SLICES / keys.len()).unwrap_or(1).clamp(2, 64);
         let rows = self
             .tx
             .query(
@@ -48,7 +52,7 @@ impl Settling<'_> {
                 &[
                     (&self.desk.now.as_micros(), Type::INT8),
                     (&signed(&keys), Type::INT8_ARRAY),
-                    (&SLICE, Type::INT4),
+                    (&slice, Type::INT4),
                     (&self.busy, Type::INT8_ARRAY),
                 ],
             )
@@ -56,7 +60,7 @@ impl Settling<'_> {
         for key in &keys {
             self.desk.lines.insert(*key, HashMap::new());
         }
-        self.take_line(&rows, SLICE).await?;
+        self.take_line(&rows, slice).await?;
         for key in keys {
             self.desk.catch_up_line(key);
         }
@@ -138,7 +142,7 @@ impl Settling<'_> {
         let keys: Vec<Number> = keys.into_iter().map(i64::cast_unsigned).collect();
         let limited = match keys.is_empty() {
             true => Vec::new(),
-            false => self.desk.limited(lane, &keys, &extras_from(get(row, "extras")?)?),
+            false => self.desk.limited(lane, &keys, || extras_from(get(row, "extras")?))?,
         };
         let is_over = get(row, "is_over")?;
         let was = (lane, stand);
@@ -184,28 +188,50 @@ impl Settling<'_> {
         Ok(())
     }
 
-    /// Reads how many jobs with keys are ready, where that is not known yet.
-    pub async fn read_ready(&mut self, keys: &[Number]) -> Result<(), Fault> {
+    /// How many jobs with a key are ready beside those of a queue and task, which are to be known only
+    /// up to `room`. Others that will be asked for next are read with it.
+    pub async fn beside(
+        &mut self,
+        key: Number,
+        pair: &Pair,
+        room: u32,
+        next: &[Number],
+    ) -> Result<u32, Fault> {
         let unknown = |key: &&Number| !self.desk.ready.contains_key(*key);
-        let keys: Vec<Number> = keys.iter().filter(unknown).copied().collect();
-        if keys.is_empty() {
-            return Ok(());
+        let others = next.iter().filter(|other| **other != key);
+        let keys: Vec<Number> = others.chain([&key]).filter(unknown).copied().collect();
+        if !keys.is_empty() {
+            self.read_ready(&keys, Some(SAMPLE)).await?;
         }
-        let arguments: [Argument<'_>; 1] = [(&signed(&keys), Type::INT8_ARRAY)];
-        let rows = self.tx.query("select * from taskwright.key_ready($1)", &arguments).await?;
+        if self.desk.ready_in(key, pair) < room && self.desk.sampled.remove(&key) {
+            self.read_ready(&[key], None).await?;
+        }
+        Ok(self.desk.ready_in(key, pair))
+    }
+
+    /// Reads how many jobs with keys are ready, of each at most `limit`.
+    async fn read_ready(&mut self, keys: &[Number], limit: Option<u32>) -> Result<(), Fault> {
+        let limit = limit.map(i64::from);
+        let arguments: [Argument<'_>; 2] =
+            [(&signed(keys), Type::INT8_ARRAY), (&limit, Type::INT8)];
+        let rows = self.tx.query("select * from taskwright.key_ready($1, $2)", &arguments).await?;
         self.name_lanes(&rows).await?;
-        for key in &keys {
+        for key in keys {
             self.desk.ready.insert(*key, HashMap::new());
         }
+        let mut totals: HashMap<Number, i64> = HashMap::new();
         for row in &rows {
+            let (key, amount) = (unsigned(row, "number")?, get::<i64>(row, "amount")?);
             let pair = self.desk.pair(get(row, "lane")?);
-            let amount = u32::try_from(get::<i64>(row, "amount")?).unwrap_or(u32::MAX);
-            if let Some(ready) = self.desk.ready.get_mut(&unsigned(row, "number")?) {
-                *ready.entry(pair).or_default() += amount;
+            if let Some(ready) = self.desk.ready.get_mut(&key) {
+                *ready.entry(pair).or_default() += u32::try_from(amount).unwrap_or(u32::MAX);
             }
+            *totals.entry(key).or_default() += amount;
         }
+        let is_cut = |(_, total): &(&Number, &i64)| limit == Some(**total);
+        self.desk.sampled.extend(totals.iter().filter(is_cut).map(|(key, _)| *key));
         for key in keys {
-            self.desk.catch_up_ready(key);
+            self.desk.catch_up_ready(*key);
         }
         Ok(())
     }

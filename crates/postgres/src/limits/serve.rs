@@ -272,8 +272,7 @@ impl PostgresStore {
         }
         let statement = "select namespace from taskwright.limits where policies > 0";
         for row in &self.link.query(statement, &[]).await? {
-            let namespace =
-                self.lanes.namespace_name(&self.link, get(row, "namespace")?).await?;
+            let namespace = self.lanes.namespace_name(&self.link, get(row, "namespace")?).await?;
             self.hints.ready_all(&namespace);
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use taskwright_core::{Policy, Timestamp};
 use tokio_postgres::Row;
 
-use super::desk::{Desk, First, Number, Order, Stand};
+use super::desk::{Desk, First, Number, Order, Pair, Stand};
 use super::read::KEYS;
 use crate::change::Lacking;
 use crate::connect::Fault;
@@ -52,7 +52,7 @@ impl Settling<'_> {
         if self.desk.lines.get(&key).is_none_or(HashMap::is_empty) {
             return Ok(None);
         }
-        let mut room = u32::MAX;
+        let (mut room, mut next) = (u32::MAX, Vec::new());
         if let Some(policy) = self.policy_of(key) {
             let asked = self.asked_next(key);
             self.read_usages(&asked).await?;
@@ -60,15 +60,24 @@ impl Settling<'_> {
             if room == 0 {
                 return Ok(None);
             }
-            self.read_ready(&asked).await?;
+            next = asked;
+        }
+        let mut full: Vec<Pair> = Vec::new();
+        if room < u32::MAX {
+            let lanes: Vec<i32> =
+                self.desk.lines.get(&key).into_iter().flatten().map(|(lane, _)| *lane).collect();
+            for lane in lanes {
+                let pair = self.desk.pair(lane);
+                if self.beside(key, &pair, room, &next).await? >= room {
+                    full.push(pair);
+                }
+            }
         }
         loop {
             let mut best: Option<Order> = None;
             let mut unread = None;
             for (lane, slice) in self.desk.lines.get(&key).into_iter().flatten() {
-                let ready = self.desk.ready.get(&key);
-                let beside = ready.and_then(|ready| ready.get(&self.desk.pair(*lane)).copied());
-                if room < u32::MAX && beside.unwrap_or(0) >= room {
+                if full.contains(&self.desk.pair(*lane)) {
                     continue;
                 }
                 match slice.first() {
@@ -111,11 +120,9 @@ impl Settling<'_> {
             let stands_before = self.has_line(other, |desk, lane| desk.pair(lane) == pair).await?;
             let is_full = stands_before || {
                 self.read_usages(&[other]).await?;
-                self.read_ready(&[other]).await?;
-                let ready = self.desk.ready.get(&other).and_then(|ready| ready.get(&pair));
+                let room = self.desk.room_of_key(other, &policy);
                 // It counts itself.
-                let beside = ready.copied().unwrap_or(0).saturating_sub(1);
-                beside >= self.desk.room_of_key(other, &policy)
+                self.beside(other, &pair, room.saturating_add(1), &[]).await? > room
             };
             if is_full {
                 self.desk.put(seq, lane, Stand::Line(other));
@@ -149,7 +156,6 @@ impl Settling<'_> {
             }
         }
     }
-
 }
 
 impl PostgresStore {

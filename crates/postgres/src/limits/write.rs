@@ -16,8 +16,7 @@ impl Settling<'_> {
     /// Locks the jobs that were put elsewhere. `None`: all of them are as they were read; else those
     /// that others hold or have changed, and nothing may be written.
     pub async fn hold(&self) -> Result<Option<Vec<i64>>, Fault> {
-        let mut moved: Vec<(i64, &Waiting)> = self.moved();
-        moved.sort_unstable_by_key(|(seq, _)| *seq);
+        let moved: Vec<(i64, &Waiting)> = self.desk.moved().collect();
         if moved.is_empty() {
             return Ok(None);
         }
@@ -44,19 +43,14 @@ impl Settling<'_> {
         Ok((!busy.is_empty()).then_some(busy))
     }
 
-    fn moved(&self) -> Vec<(i64, &Waiting)> {
-        let moved = self.desk.jobs.iter().filter(|(_, job)| job.has_moved());
-        moved.map(|(seq, job)| (*seq, job)).collect()
-    }
-
     /// Writes where jobs stand now, and what else was decided. What was given is left to the claim.
     pub async fn write(&self) -> Result<(), Fault> {
         let lanes = self.desk.new_lanes();
         if !lanes.is_empty() {
             return Err(self.lacking.note(lanes));
         }
-        let mut put = self.moved();
-        put.retain(|(_, job)| job.stand != Stand::Given);
+        let put: Vec<(i64, &Waiting)> =
+            self.desk.moved().filter(|(_, job)| job.stand != Stand::Given).collect();
         if !put.is_empty() {
             let seqs: Vec<i64> = put.iter().map(|(seq, _)| *seq).collect();
             let lanes: Vec<i32> = put.iter().map(|(_, job)| job.lane).collect();
@@ -109,7 +103,6 @@ impl Settling<'_> {
             .await?;
         Ok(())
     }
-
 }
 
 fn state_of(stand: Stand) -> i16 {
@@ -126,4 +119,3 @@ fn line_in(stand: Stand) -> Option<i64> {
         Stand::Ready | Stand::Given => None,
     }
 }
-

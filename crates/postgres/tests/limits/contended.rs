@@ -279,4 +279,3 @@ async fn a1_no_limit_is_exceeded_by_many_nodes() {
         ) all_of_them where state < 100 group by lane, state having sum(amount) <> 0) wrong";
     assert_eq!(schema.psql(counted).unwrap(), "0", "counters that a recount does not confirm");
 }
-
