@@ -297,3 +297,7 @@ impl PostgresStore {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "tests/keys.rs"]
+mod tests;

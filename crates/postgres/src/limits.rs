@@ -10,12 +10,14 @@
 //! - `settle`: serves lines
 //! - `give`: claims
 //! - `serve`: when lines are served: after calls, and by sweeps
+//! - `rouse`: room that comes with time, on the node that used up what there was
 
 mod desk;
 mod enter;
 mod give;
 mod policies;
 mod read;
+pub(crate) mod rouse;
 pub(crate) mod serve;
 mod settle;
 mod write;
@@ -42,7 +44,6 @@ pub(crate) struct PolicySet {
 }
 
 /// What this node knows of limits.
-#[derive(Default)]
 pub(crate) struct Limits {
     known: RwLock<HashMap<i32, Arc<PolicySet>>>,
     turns: Mutex<HashMap<i32, Arc<tokio::sync::Mutex<()>>>>,
@@ -50,6 +51,20 @@ pub(crate) struct Limits {
     looked_at: AtomicI64,
     /// When a queue or task that is held back has more room by time alone.
     grows_at: Mutex<Option<Timestamp>>,
+    /// When this node looks for room in which namespaces.
+    looks: rouse::Looks,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            known: RwLock::default(),
+            turns: Mutex::default(),
+            looked_at: AtomicI64::new(i64::MIN),
+            grows_at: Mutex::default(),
+            looks: rouse::Looks::default(),
+        }
+    }
 }
 
 impl Limits {

@@ -53,7 +53,7 @@ pub struct PostgresStore {
     pub(crate) lanes_looked_at: AtomicI32,
     pub(crate) pace: Mutex<Pace>,
     pub(crate) tally: TallyMark,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     is_closed: AtomicBool,
     loops: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -88,7 +88,7 @@ impl PostgresStore {
             lanes_looked_at: AtomicI32::new(0),
             pace: Mutex::default(),
             tally: TallyMark::default(),
-            limits: Limits::default(),
+            limits: Arc::default(),
             is_closed: AtomicBool::new(false),
             loops: Mutex::default(),
         });

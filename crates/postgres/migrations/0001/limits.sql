@@ -449,15 +449,17 @@ begin
     select p_namespace, l.number from unnest(p_later) l(number);
 end $$;
 
--- Lines that have more room by time alone are to be served. Answers the namespaces that have such.
+-- Lines that have more room by time alone are to be served. Answers the namespaces that have any.
 create function taskwright.call_lines(p_now bigint, p_limit integer)
 returns table (namespace integer)
 language plpgsql set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
+declare
+    v_now bigint := taskwright.time_of(p_now);
 begin
     with due as (
         delete from taskwright.line_timer t where t.ctid = any(array(
-            select o.ctid from taskwright.line_timer o where o.at <= p_now
+            select o.ctid from taskwright.line_timer o where o.at <= v_now
             order by o.at limit p_limit for update skip locked))
         returning t.namespace, t.number
     )

@@ -66,6 +66,11 @@ pub(super) enum First {
 }
 
 impl Slice {
+    /// Whether nobody is known to be in it.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty() && self.more_after.is_none()
+    }
+
     pub fn first(&self) -> First {
         match (self.found.first(), self.more_after) {
             (Some(first), Some(end)) if *first > end => First::Unread,

@@ -128,6 +128,7 @@ impl PostgresStore {
             return Err(lacking.note_busy(found));
         }
         settling.write().await?;
+        self.look_for_room(&mut settling.desk);
         let mut rows = Vec::new();
         if !given.is_empty() {
             let desk = &settling.desk;

@@ -174,6 +174,7 @@ impl PostgresStore {
             return Err(lacking.note_busy(found));
         }
         settling.write().await?;
+        self.look_for_room(&mut settling.desk);
         let more = !settling.desk.touched.is_empty();
         Ok(Served { promoted, more, has_other_notes, readied: settling.desk.readied() })
     }
@@ -186,6 +187,17 @@ impl PostgresStore {
         swept: &mut Swept,
     ) -> Result<()> {
         self.wake_lanes(now).await?;
+        self.serve_called(Some(now), left, swept).await
+    }
+
+    /// Serves the lines that were noted, and those that have more room by this time; by the store's
+    /// own where none is given.
+    pub(super) async fn serve_called(
+        &self,
+        now: Option<i64>,
+        left: &mut usize,
+        swept: &mut Swept,
+    ) -> Result<()> {
         let rows = self
             .link
             .query(

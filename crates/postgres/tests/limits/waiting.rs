@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use taskwright_store::Store;
 use taskwright_testbed::{available, fresh_schema};
 
-use super::words::{LONG, add, at_once, counts, key, keyed, limit, set};
+use super::words::{LONG, add, at_once, counts, key, keyed, limit, paced, set};
 use crate::support::client::Application;
 use crate::support::jobs::{Hand, complete, job, open, url_of};
 use crate::support::random::Random;
@@ -101,4 +101,20 @@ async fn a_claim_that_waits_on_another_node_is_told_of_room() {
     let waiting = tokio::spawn(async move { waiting.claim(claim).await.unwrap() });
     complete(&*first, &running).await;
     assert_eq!(waiting.await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_waits_is_given_what_time_makes_room_for() {
+    let Some(schema) = available("postgres_limits::paced", fresh_schema()) else { return };
+    let mut random = Random::seeded();
+    let store = open(&url_of(&schema)).await;
+    limit(&store, key("paced"), paced(4, 1)).await;
+    add(&store, (0..4).map(|_| keyed(&mut random, &["paced"])).collect()).await;
+    let mut hand = Hand::new(&mut random);
+    // Nobody sweeps.
+    for left in (0..4).rev() {
+        let claimed = hand.take(&*store, 9, LONG).await;
+        assert_eq!(claimed.len(), 1);
+        assert_eq!(counts(&store).await, (0, left, 4 - left));
+    }
 }
