@@ -265,7 +265,7 @@ async fn a1_no_limit_is_exceeded_by_many_nodes() {
     for sweeper in sweepers {
         sweeper.abort();
     }
-    let starts = starts.lock().unwrap();
+    let starts = std::mem::take(&mut *starts.lock().unwrap());
     check_pace(&starts["paced"]);
     println!("{} starts with a pace", starts["paced"].len());
     stores[0].sweep(1_000).await.unwrap();
