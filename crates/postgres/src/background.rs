@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
 
 use crate::connect::Hint;
+use crate::limits::rouse;
 use crate::store::PostgresStore;
 use crate::{floors, gather};
 
@@ -34,6 +35,7 @@ pub(crate) fn start(store: &Arc<PostgresStore>) -> Vec<JoinHandle<()>> {
     // With the clock of a test, ranks say nothing of the database's transactions.
     if store.clock.shown().is_none() {
         loops.push(tokio::spawn(look(Arc::downgrade(store))));
+        loops.push(tokio::spawn(rouse::rousing(Arc::downgrade(store))));
     }
     loops
 }

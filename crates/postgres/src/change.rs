@@ -1,7 +1,8 @@
 //! Changing jobs one by one, as Rust decides: lock their rows, change them, write them back.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use taskwright_core::lifecycle::{Place, State};
 use taskwright_core::{Job, JobId, Name, StateName, Timestamp};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use crate::connect::Fault;
 use crate::keys::{Keys, LOST, Rewrites, keys_taken};
 use crate::lanes::{FRESH, GIVEN_BACK, Lane, RETURNED, SUSPECT};
+use crate::limits::PolicySet;
 use crate::link::{Argument, Transaction, no_answer, raised};
 use crate::record::{Record, Shelf};
 use crate::row::{COLUMNS, Changes, JOINS, get, record};
@@ -20,8 +22,11 @@ use crate::store::PostgresStore;
 /// How often a transaction begins again because it needs a lane that is new.
 pub(crate) const ATTEMPTS_MAX: usize = 5;
 
+/// When a call may be tried again that others were in the way of.
+const AGAIN: Duration = Duration::from_millis(200);
+
 pub(crate) const SAVE: &str = "select taskwright.save_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
-    $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
+    $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
 
 /// Jobs whose rows a transaction has locked.
 pub(crate) struct Held {
@@ -31,6 +36,8 @@ pub(crate) struct Held {
     pub jobs: BTreeMap<JobId, Record>,
     /// Who else holds the unique keys of those that have ended.
     pub rivals: HashMap<JobId, JobId>,
+    /// What is limited in their namespaces.
+    pub policies: BTreeMap<Name, Arc<PolicySet>>,
     /// The jobs as they were.
     before: HashMap<JobId, Job>,
 }
@@ -38,7 +45,7 @@ pub(crate) struct Held {
 impl Held {
     pub fn new(now: Timestamp) -> Self {
         let (jobs, rivals, before) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Held { now, jobs, rivals, before }
+        Held { now, jobs, rivals, policies: BTreeMap::new(), before }
     }
 
     pub fn add(&mut self, record: Record) {
@@ -97,6 +104,8 @@ pub(crate) struct Lacking {
     lanes: Mutex<Vec<Lane>>,
     /// The code of what the database raised, or would.
     code: Mutex<Option<String>>,
+    /// Jobs that others hold, which it does without.
+    busy: Mutex<Vec<i64>>,
 }
 
 impl Lacking {
@@ -118,6 +127,18 @@ impl Lacking {
     /// The same for what the database raised; other faults stay as they are.
     pub fn note_raised(&self, fault: Fault) -> Fault {
         raised(&fault).map_or(fault, |code| self.note_code(&code))
+    }
+
+    /// Others hold these jobs: the transaction has to begin again without them.
+    pub fn note_busy(&self, found: Vec<i64>) -> Fault {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+        let message = "others hold the jobs that have room; try again";
+        Fault::Store(Error::new(ErrorKind::Busy, message).retry_after(AGAIN))
+    }
+
+    /// The jobs that others hold, as far as was noted.
+    pub fn busy(&self) -> Vec<i64> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn take_code(&self) -> Option<String> {
@@ -151,6 +172,7 @@ impl PostgresStore {
                     let transaction = Transaction { connection, link: &self.link };
                     let mut held = self.lock(&transaction, selection).await?;
                     let answer = change(&mut held);
+                    held.line_up();
                     self.save(&transaction, &held, lacks).await?;
                     Ok((answer, held))
                 })
@@ -223,6 +245,7 @@ impl PostgresStore {
             }
         }
         self.find_rivals(tx, &mut held).await?;
+        held.policies = self.policies_for(tx, held.jobs.values().map(|it| &it.job)).await?;
         Ok(held)
     }
 
@@ -250,6 +273,7 @@ impl PostgresStore {
         held: &Held,
         lacking: &Lacking,
     ) -> Result<(), Fault> {
+        self.note_lines(tx, held.notes()).await?;
         let changed: Vec<&Record> = held.changed().collect();
         if changed.is_empty() {
             return Ok(());

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::codec::{extras_from, profile_text};
 use crate::floors::Begin;
 use crate::lanes::Lane;
-use crate::link::micros;
+use crate::link::{Argument, micros};
 use crate::requirements::Matching;
 use crate::row::get;
 use crate::store::PostgresStore;
@@ -49,45 +49,25 @@ impl PostgresStore {
 
     pub(crate) async fn claim_now(&self, namespace: i32, claim: &Claim) -> Result<Vec<ClaimedJob>> {
         self.check_open()?;
+        if self.limits.is_limited(namespace) {
+            return self.claim_limited(namespace, claim).await;
+        }
         let begin = self.floors.begin();
-        let served = Served::by(claim);
-        let Matching { numbers, known } = self.requirements.matching(&claim.profile.labels);
-        let answered = self
-            .link
-            .attempt(
-                "select * from taskwright.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-                &[
-                    (&self.clock.shown(), Type::INT8),
-                    (&namespace, Type::INT4),
-                    (&served.queues, Type::TEXT_ARRAY),
-                    (&served.tasks, Type::TEXT_ARRAY),
-                    (&Uuid::from_u128(claim.worker.as_u128()), Type::UUID),
-                    (&self.epoch, Type::INT4),
-                    (&claim.in_process, Type::BOOL),
-                    (&claim.seq.cast_signed(), Type::INT8),
-                    (&max_of(claim), Type::INT4),
-                    (&micros(LEASE), Type::INT8),
-                    (&micros(HEARTBEAT_EVERY), Type::INT8),
-                    (&begin.lanes, Type::INT4_ARRAY),
-                    (&begin.floors, Type::INT8_ARRAY),
-                    (&&*numbers, Type::INT4_ARRAY),
-                    (&known, Type::INT4),
-                    (&served.profile, Type::TEXT),
-                ],
-            )
-            .await?;
+        let wish = Wish::of(self, namespace, claim, &begin);
+        let answered = self.link.attempt(CLAIM, &wish.arguments()).await?;
         // The same claim was sent twice, and the other one was first.
         let Ok(rows) = answered else { return Box::pin(self.claim_now(namespace, claim)).await };
-        if has_unknown(&rows)? {
-            self.requirements.refresh(&self.link).await?;
-            return Box::pin(self.claim_now(namespace, claim)).await;
-        }
-        if let Some(last) = too_low(&rows)? {
-            let message = format!(
-                "claim {} of worker {} comes after claim {last}; number claims upwards from 1",
-                claim.seq, claim.worker
-            );
-            return Err(Error::new(ErrorKind::Invalid, message));
+        match is_refused(&rows)? {
+            Some((LIMITED, _)) => {
+                self.read_policies(namespace).await?;
+                return Box::pin(self.claim_limited(namespace, claim)).await;
+            }
+            Some((UNKNOWN, _)) => {
+                self.requirements.refresh(&self.link).await?;
+                return Box::pin(self.claim_now(namespace, claim)).await;
+            }
+            Some((_, last)) => return Err(too_low(claim, last)),
+            None => {}
         }
         let lanes = self.lanes_of(&begin, &rows).await?;
         let jobs = rows.iter().map(|row| claimed(row, &lanes)).collect::<Result<Vec<_>>>()?;
@@ -104,9 +84,11 @@ impl PostgresStore {
     ) -> Result<Option<Vec<Vec<ClaimedJob>>>> {
         self.check_open()?;
         let [first, _, ..] = claims else { return Ok(None) };
+        if self.limits.is_limited(namespace) {
+            return Ok(None);
+        }
         let begin = self.floors.begin();
-        let served = Served::by(first);
-        let Matching { numbers, known } = self.requirements.matching(&first.profile.labels);
+        let wish = Wish::of(self, namespace, first, &begin);
         let workers: Vec<Uuid> =
             claims.iter().map(|claim| Uuid::from_u128(claim.worker.as_u128())).collect();
         let seqs: Vec<i64> = claims.iter().map(|claim| claim.seq.cast_signed()).collect();
@@ -119,8 +101,8 @@ impl PostgresStore {
                 &[
                     (&self.clock.shown(), Type::INT8),
                     (&namespace, Type::INT4),
-                    (&served.queues, Type::TEXT_ARRAY),
-                    (&served.tasks, Type::TEXT_ARRAY),
+                    (&wish.queues, Type::TEXT_ARRAY),
+                    (&wish.tasks, Type::TEXT_ARRAY),
                     (&workers, Type::UUID_ARRAY),
                     (&self.epoch, Type::INT4),
                     (&first.in_process, Type::BOOL),
@@ -130,14 +112,14 @@ impl PostgresStore {
                     (&micros(HEARTBEAT_EVERY), Type::INT8),
                     (&begin.lanes, Type::INT4_ARRAY),
                     (&begin.floors, Type::INT8_ARRAY),
-                    (&&*numbers, Type::INT4_ARRAY),
-                    (&known, Type::INT4),
-                    (&served.profile, Type::TEXT),
+                    (&wish.matching, Type::INT4_ARRAY),
+                    (&wish.known, Type::INT4),
+                    (&wish.profile, Type::TEXT),
                 ],
             )
             .await?;
         let Ok(rows) = answered else { return Ok(None) };
-        if too_low(&rows)?.is_some() {
+        if is_refused(&rows)?.is_some() {
             return Ok(None);
         }
         let lanes = self.lanes_of(&begin, &rows).await?;
@@ -155,7 +137,11 @@ impl PostgresStore {
     }
 
     /// The lanes of jobs that were given by a claim that began there.
-    async fn lanes_of(&self, begin: &Begin, rows: &[Row]) -> Result<HashMap<i32, Arc<Lane>>> {
+    pub(crate) async fn lanes_of(
+        &self,
+        begin: &Begin,
+        rows: &[Row],
+    ) -> Result<HashMap<i32, Arc<Lane>>> {
         let mut numbers = rows.iter().map(|row| get(row, "lane")).collect::<Result<Vec<i32>>>()?;
         numbers.sort_unstable();
         numbers.dedup();
@@ -163,7 +149,7 @@ impl PostgresStore {
         self.lanes.named(&self.link, &numbers).await
     }
 
-    fn announce_claimed(&self, claim: &Claim, jobs: &[ClaimedJob]) {
+    pub(crate) fn announce_claimed(&self, claim: &Claim, jobs: &[ClaimedJob]) {
         if self.hints.is_heard() {
             let event = |job: &ClaimedJob| Event {
                 namespace: claim.namespace.clone(),
@@ -178,41 +164,104 @@ impl PostgresStore {
     }
 }
 
-/// The queues and tasks that a worker serves, as the database is told.
-struct Served {
-    queues: Vec<String>,
-    tasks: Option<Vec<String>>,
-    /// All of it, as it is kept for those who look.
-    profile: String,
+/// The statement of a claim.
+pub(crate) const CLAIM: &str = "select * from taskwright.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+     $14, $15, $16)";
+
+/// What a row instead of jobs says by its `seq`: something is limited; …
+const LIMITED: i64 = -2;
+/// … or a lane that the worker serves has a requirement that is too new to be known here; −1: the
+/// number is too low.
+const UNKNOWN: i64 = -3;
+
+/// A claim as the database is told.
+pub(crate) struct Wish<'b> {
+    now: Option<i64>,
+    namespace: i32,
+    pub queues: Vec<String>,
+    pub tasks: Option<Vec<String>>,
+    worker: Uuid,
+    epoch: i32,
+    in_process: bool,
+    seq: i64,
+    max: i32,
+    lease: i64,
+    grace: i64,
+    begin: &'b Begin,
+    /// The requirements that its labels meet, and the highest that was looked at.
+    pub matching: Vec<i32>,
+    pub known: i32,
+    /// What it serves, as it is kept for those who look.
+    pub profile: String,
 }
 
-impl Served {
-    fn by(claim: &Claim) -> Self {
+impl<'b> Wish<'b> {
+    pub fn of(store: &PostgresStore, namespace: i32, claim: &Claim, begin: &'b Begin) -> Self {
         let texts = |names: &[Name]| names.iter().map(|name| name.as_str().to_owned()).collect();
-        let tasks = claim.profile.tasks.as_ref().map(|tasks| texts(tasks));
-        let profile = profile_text(&claim.profile);
-        Served { queues: texts(&claim.profile.queues), tasks, profile }
+        let Matching { numbers, known } = store.requirements.matching(&claim.profile.labels);
+        Wish {
+            now: store.clock.shown(),
+            namespace,
+            queues: texts(&claim.profile.queues),
+            tasks: claim.profile.tasks.as_ref().map(|tasks| texts(tasks)),
+            worker: Uuid::from_u128(claim.worker.as_u128()),
+            epoch: store.epoch,
+            in_process: claim.in_process,
+            seq: claim.seq.cast_signed(),
+            max: max_of(claim),
+            lease: micros(LEASE),
+            grace: micros(HEARTBEAT_EVERY),
+            begin,
+            matching: numbers.to_vec(),
+            known,
+            profile: profile_text(&claim.profile),
+        }
+    }
+
+    /// The arguments of [`CLAIM`], in order.
+    pub fn arguments(&self) -> [Argument<'_>; 16] {
+        [
+            (&self.now, Type::INT8),
+            (&self.namespace, Type::INT4),
+            (&self.queues, Type::TEXT_ARRAY),
+            (&self.tasks, Type::TEXT_ARRAY),
+            (&self.worker, Type::UUID),
+            (&self.epoch, Type::INT4),
+            (&self.in_process, Type::BOOL),
+            (&self.seq, Type::INT8),
+            (&self.max, Type::INT4),
+            (&self.lease, Type::INT8),
+            (&self.grace, Type::INT8),
+            (&self.begin.lanes, Type::INT4_ARRAY),
+            (&self.begin.floors, Type::INT8_ARRAY),
+            (&self.matching, Type::INT4_ARRAY),
+            (&self.known, Type::INT4),
+            (&self.profile, Type::TEXT),
+        ]
     }
 }
 
-fn max_of(claim: &Claim) -> i32 {
+pub(crate) fn max_of(claim: &Claim) -> i32 {
     i32::try_from(claim.max).unwrap_or(i32::MAX)
 }
 
-/// Whether the worker serves a lane whose requirement is too new to be known here.
-fn has_unknown(rows: &[Row]) -> Result<bool> {
-    rows.first().map_or(Ok(false), |row| Ok(get::<i64>(row, "seq")? == -2))
-}
-
-/// The number of the worker's last claim, where this one comes too late.
-fn too_low(rows: &[Row]) -> Result<Option<i64>> {
+/// Why there are no jobs, where the first row says so, and the number of the worker's last claim.
+fn is_refused(rows: &[Row]) -> Result<Option<(i64, i64)>> {
     match rows.first() {
-        Some(row) if get::<i64>(row, "seq")? < 0 => Ok(Some(get(row, "rank")?)),
+        Some(row) if get::<i64>(row, "seq")? < 0 => Ok(Some((get(row, "seq")?, get(row, "rank")?))),
         _ => Ok(None),
     }
 }
 
-fn claimed(row: &Row, lanes: &HashMap<i32, Arc<Lane>>) -> Result<ClaimedJob> {
+pub(crate) fn too_low(claim: &Claim, last: i64) -> Error {
+    let message = format!(
+        "claim {} of worker {} comes after claim {last}; number claims upwards from 1",
+        claim.seq, claim.worker
+    );
+    Error::new(ErrorKind::Invalid, message)
+}
+
+pub(crate) fn claimed(row: &Row, lanes: &HashMap<i32, Arc<Lane>>) -> Result<ClaimedJob> {
     let number: i32 = get(row, "lane")?;
     let lane = lanes.get(&number).ok_or_else(|| crate::link::no_answer("lane"))?;
     let seq = get::<i64>(row, "seq")?.unsigned_abs();

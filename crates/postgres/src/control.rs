@@ -58,7 +58,9 @@ impl PostgresStore {
             Command::Redrive { namespace, id, attempts } => {
                 self.redrive(&namespace, id, attempts).await
             }
-            Command::SetPolicy { .. } => Err(crate::insert::not_yet("limit what may start")),
+            Command::SetPolicy { namespace, subject, policy } => {
+                self.set_policy(&namespace, &subject, policy).await
+            }
             Command::Adjust { namespace, id, priority, run_at } => {
                 self.on_job(&namespace, id, |record, now| record.adjust(priority, run_at, now))
                     .await

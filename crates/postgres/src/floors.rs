@@ -88,6 +88,13 @@ pub(crate) struct Begin {
     full: Option<Instant>,
 }
 
+impl Begin {
+    /// For a claim that does not look for jobs.
+    pub fn nowhere() -> Self {
+        Begin { lanes: Vec::new(), floors: Vec::new(), full: None }
+    }
+}
+
 impl Floors {
     /// Where a claim begins: now and then, everywhere.
     pub fn begin(&self) -> Begin {

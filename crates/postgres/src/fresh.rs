@@ -11,11 +11,12 @@ use uuid::Uuid;
 use crate::codec::extras_text;
 use crate::insert::Item;
 use crate::keys::{for_ms, key_text, until_number};
+use crate::limits::Entering;
 use crate::link::{Argument, micros};
 
 /// The statement that writes [`Fresh`] jobs.
 pub(crate) const INSERT: &str = "select ord, seq, verdict, state from taskwright.insert_jobs($1, $2, $3, \
-    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
 
 /// Jobs of one statement, column by column.
 pub(crate) struct Fresh<'i> {
@@ -38,11 +39,27 @@ pub(crate) struct Fresh<'i> {
     unique_keys: Option<Vec<Option<Cow<'i, str>>>>,
     unique_until: Option<Vec<Option<i16>>>,
     unique_for_ms: Option<Vec<Option<i64>>>,
+    /// `None` where no job has a group or limit keys.
+    keys: Option<Vec<Option<String>>>,
+    lines: Option<Vec<Option<i64>>>,
+    limited: Option<Vec<i32>>,
+    versions: Option<Vec<i64>>,
 }
 
 impl<'i> Fresh<'i> {
-    /// Of these items; `now` is the time that the clock of a test shows.
-    pub fn of(items: &[&'i Item], now: Option<i64>, partial: bool) -> Self {
+    /// Of these items; `now` is the time that the clock of a test shows, `entering` their keys.
+    pub fn of(
+        items: &[&'i Item],
+        now: Option<i64>,
+        partial: bool,
+        entering: Option<Entering>,
+    ) -> Self {
+        let (keys, lines, limited, versions) = match entering {
+            Some(Entering { keys, lines, namespaces, versions }) => {
+                (Some(keys), Some(lines), Some(namespaces), Some(versions))
+            }
+            None => (None, None, None, None),
+        };
         let jobs = || items.iter().map(|item| &item.job);
         let unique = |job: &'i NewJob| job.extras.unique.as_ref();
         let has_keys = jobs().any(|job| job.extras.unique.is_some());
@@ -69,6 +86,10 @@ impl<'i> Fresh<'i> {
                 .then(|| jobs().map(|job| unique(job).map(|u| until_number(u.until))).collect()),
             unique_for_ms: has_keys
                 .then(|| jobs().map(|job| unique(job).and_then(|u| for_ms(u.until))).collect()),
+            keys,
+            lines,
+            limited,
+            versions,
         }
     }
 
@@ -78,7 +99,7 @@ impl<'i> Fresh<'i> {
     }
 
     /// The arguments of [`INSERT`], in order.
-    pub fn arguments(&self) -> [Argument<'_>; 18] {
+    pub fn arguments(&self) -> [Argument<'_>; 22] {
         [
             (&self.now, Type::INT8),
             (&self.partial, Type::BOOL),
@@ -98,6 +119,10 @@ impl<'i> Fresh<'i> {
             (&self.unique_keys, Type::TEXT_ARRAY),
             (&self.unique_until, Type::INT2_ARRAY),
             (&self.unique_for_ms, Type::INT8_ARRAY),
+            (&self.keys, Type::TEXT_ARRAY),
+            (&self.lines, Type::INT8_ARRAY),
+            (&self.limited, Type::INT4_ARRAY),
+            (&self.versions, Type::INT8_ARRAY),
         ]
     }
 }

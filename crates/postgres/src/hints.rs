@@ -16,6 +16,7 @@ const OUTGOING_MAX: usize = 500;
 
 /// What a hint for other nodes says: the first word of its payload.
 const READY: &str = "r";
+const ROOM: &str = "a";
 const NUDGE: &str = "n";
 const ENDED: &str = "e";
 
@@ -50,6 +51,20 @@ impl Hints {
         for (namespace, queue) in queues {
             self.wake(namespace, queue);
             self.send(|| format!("{READY} {namespace} {queue}"));
+        }
+    }
+
+    /// Wakes one of each group of a namespace: queues or tasks may have room that had none.
+    pub fn ready_all(&self, namespace: &Name) {
+        self.wake_all(namespace);
+        self.send(|| format!("{ROOM} {namespace}"));
+    }
+
+    fn wake_all(&self, namespace: &Name) {
+        for ((of, _), (group, _)) in self.groups().iter() {
+            if of == namespace {
+                group.notify_one();
+            }
         }
     }
 
@@ -151,6 +166,11 @@ impl Hints {
                     (word().map(Name::new), word().map(Name::new))
                 {
                     self.wake(&namespace, &queue);
+                }
+            }
+            Some(ROOM) => {
+                if let Some(Ok(namespace)) = word().map(Name::new) {
+                    self.wake_all(&namespace);
                 }
             }
             Some(NUDGE) => {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::codec::extras_text;
 use crate::fresh::{Fresh, INSERT};
 use crate::lanes::{FRESH, GIVEN_BACK, Lane};
+use crate::limits::{CHANGED, is_keyed};
 use crate::link::{micros, no_answer};
 use crate::row::{get, state_numbered};
 use crate::store::PostgresStore;
@@ -167,19 +168,26 @@ impl PostgresStore {
         if places.is_empty() {
             return Ok(Written::Answered(Vec::new()));
         }
-        if let [place] = places {
+        if let [place] = places
+            && !is_keyed(&all[*place].job.extras)
+        {
             match self.write_one(&all[*place]).await? {
                 Written::Taken => {}
                 written => return Ok(written),
             }
         }
         let items: Vec<&Item> = places.iter().map(|&place| &all[place]).collect();
-        let fresh = Fresh::of(&items, self.clock.shown(), partial);
+        let entering = self.entering(&items).await?;
+        let fresh = Fresh::of(&items, self.clock.shown(), partial, entering);
         let written = self.link.attempt(INSERT, &fresh.arguments()).await?;
         let rows = match written {
             Ok(rows) => rows,
             Err(code) if code == FORGOTTEN => {
                 self.forget_ids(fresh.ids()).await?;
+                return Box::pin(self.write(all, places, partial)).await;
+            }
+            Err(code) if code == CHANGED => {
+                self.read_policies_again(&items).await?;
                 return Box::pin(self.write(all, places, partial)).await;
             }
             Err(code) if code == CONFLICT => return Ok(Written::Taken),
@@ -351,8 +359,4 @@ pub(crate) fn without_writing(answers: Vec<Option<Inserted>>) -> Vec<Inserted> {
         _ => Inserted::Skipped,
     };
     answers.into_iter().map(answer).collect()
-}
-
-pub(crate) fn not_yet(what: &str) -> Error {
-    Error::new(ErrorKind::Invalid, format!("this store cannot {what} yet; use another one"))
 }

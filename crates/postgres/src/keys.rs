@@ -44,6 +44,19 @@ pub(crate) fn key_text(key: &str) -> Cow<'_, str> {
     Cow::Owned(key.replace('\\', "\\\\").replace('\0', "\\0"))
 }
 
+/// The key in a text of [`key_text`].
+pub(crate) fn key_from(text: &str) -> String {
+    let mut key = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' if letters.next() == Some('0') => key.push('\0'),
+            other => key.push(other),
+        }
+    }
+    key
+}
+
 /// How long a key is held, in milliseconds, where it is for a time.
 pub(crate) fn for_ms(until: Until) -> Option<i64> {
     match until {
@@ -210,7 +223,8 @@ impl Record {
         match rival.filter(|_| holds) {
             None => Controlled::Done { state: Some(state) },
             Some(holder) => {
-                *self = before;
+                // Nothing has changed, but it was looked at whether its keys have room.
+                *self = Record { touched: true, ..before };
                 Controlled::Taken { holder }
             }
         }
@@ -283,3 +297,7 @@ impl PostgresStore {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "tests/keys.rs"]
+mod tests;

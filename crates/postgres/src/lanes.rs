@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use taskwright_core::limits::LANES_MAX;
 use taskwright_core::{Name, Requirement};
 use taskwright_store::Result;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::link::Link;
@@ -26,6 +27,12 @@ pub(crate) const GIVEN_BACK: &str = "TW004";
 
 /// Most lanes that are remembered; then all are forgotten.
 const REMEMBERED_MAX: usize = 100_000;
+
+/// Asks for the lanes with some numbers.
+pub(crate) const NAMED: &str = "select l.number, l.namespace, l.queue, l.task, l.priority, l.kind, \
+        coalesce(r.text, '') as requires \
+    from taskwright.lane l left join taskwright.requirement r on r.number = l.requirement \
+    where l.number = any($1)";
 
 /// Where jobs wait.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -173,6 +180,16 @@ impl Lanes {
 
     /// The lanes with these numbers, in no order; those that are new to this node are looked up.
     pub async fn named(&self, link: &Link, numbers: &[i32]) -> Result<HashMap<i32, Arc<Lane>>> {
+        let (mut found, missing) = self.known_by_number(numbers);
+        if !missing.is_empty() {
+            let rows = link.query(NAMED, &[(&missing, Type::INT4_ARRAY)]).await?;
+            found.extend(self.learn(&rows)?);
+        }
+        Ok(found)
+    }
+
+    /// Those of the lanes with these numbers that this node knows, and the numbers of the others.
+    pub fn known_by_number(&self, numbers: &[i32]) -> (HashMap<i32, Arc<Lane>>, Vec<i32>) {
         let mut found = HashMap::new();
         let mut missing = Vec::new();
         self.read(|known| {
@@ -183,20 +200,13 @@ impl Lanes {
                 }
             }
         });
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        let rows = link
-            .query(
-                "select l.number, l.namespace, l.queue, l.task, l.priority, l.kind, \
-                        coalesce(r.text, '') as requires \
-                 from taskwright.lane l \
-                 left join taskwright.requirement r on r.number = l.requirement \
-                 where l.number = any($1)",
-                &[(&missing, Type::INT4_ARRAY)],
-            )
-            .await?;
-        for row in &rows {
+        (found, missing)
+    }
+
+    /// The lanes in rows of [`NAMED`], which this node knows from now on.
+    pub fn learn(&self, rows: &[Row]) -> Result<HashMap<i32, Arc<Lane>>> {
+        let mut found = HashMap::new();
+        for row in rows {
             let lane = Lane {
                 namespace: get(row, "namespace")?,
                 queue: name(get(row, "queue")?)?,

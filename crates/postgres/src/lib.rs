@@ -24,6 +24,7 @@ mod insert;
 mod intake;
 mod keys;
 mod lanes;
+mod limits;
 mod link;
 mod look;
 pub mod migrate;

@@ -19,6 +19,7 @@ use crate::connect::Fault;
 use crate::insert::lanes_taken;
 use crate::keys::{KEYS_TRIED_MAX, Keys, key_text, keys_taken, until_number};
 use crate::lanes::{FRESH, GIVEN_BACK, Lane, RETURNED, SUSPECT};
+use crate::limits::{key_numbers, keys_text, notes_of};
 use crate::link::{Transaction, no_answer, raised};
 use crate::record::{Record, Shelf};
 use crate::row::{BIG_COLUMNS, COLUMNS, Changes, JOINS, get, name, record};
@@ -107,7 +108,7 @@ impl PostgresStore {
             });
         }
         queues.sort_unstable();
-        Ok(Settings { queues, policies: Vec::new() })
+        Ok(Settings { queues, policies: self.all_policies().await? })
     }
 
     pub(crate) async fn import_all(&self, records: Vec<Moving>) -> Result<Vec<Imported>> {
@@ -273,15 +274,22 @@ impl PostgresStore {
                 };
                 let mut changes = Changes::default();
                 let mut keys = Keys::default();
+                let came = || new.iter().map(|(place, _)| &jobs[*place].record.job);
+                let policies = self.policies_for(&transaction, came()).await?;
+                self.note_lines(&transaction, notes_of(came())).await?;
                 for (place, seq) in &new {
                     let Arriving { record, lane, kind, namespace } = &jobs[*place];
                     keys.add(*seq, *namespace, &record.job, now);
                     let mut job = record.job.clone();
                     job.seq = *seq;
                     let allowance = record.allowance;
-                    let record =
-                        Record { job, shelf: Shelf::Live, lane: *lane, kind: *kind, allowance };
-                    changes.add(&record, *lane);
+                    let (shelf, touched) = (Shelf::Live, true);
+                    let (lane, kind) = (*lane, *kind);
+                    let mut record = Record { job, shelf, lane, kind, allowance, touched };
+                    if let Some(set) = policies.get(&record.job.namespace) {
+                        record.line_up(&set.policies);
+                    }
+                    changes.add(&record, lane);
                 }
                 transaction.query(SAVE, &changes.arguments()).await?;
                 let taken = keys.take(&transaction, now).await;
@@ -337,10 +345,12 @@ async fn adopt(tx: &Transaction<'_>, jobs: &[Arriving]) -> Result<Vec<(usize, u6
     let unique = || job().map(|job| job.extras.unique.as_ref());
     let keys: Vec<_> = unique().map(|it| it.map(|it| key_text(&it.key))).collect();
     let until: Vec<Option<i16>> = unique().map(|it| it.map(|it| until_number(it.until))).collect();
+    let limited_by = job().map(|job| key_numbers(&job.namespace, &job.queue, &job.extras));
+    let limited_by: Vec<_> = limited_by.map(|numbers| keys_text(&numbers)).collect();
     let rows = tx
         .query(
             "select ord, seq from taskwright.adopt_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-             $11, $12, $13, $14, $15, $16, $17)",
+             $11, $12, $13, $14, $15, $16, $17, $18)",
             &[
                 (&namespaces, Type::INT4_ARRAY),
                 (&ids, Type::UUID_ARRAY),
@@ -359,6 +369,7 @@ async fn adopt(tx: &Transaction<'_>, jobs: &[Arriving]) -> Result<Vec<(usize, u6
                 (&args, Type::TEXT_ARRAY),
                 (&keys, Type::TEXT_ARRAY),
                 (&until, Type::INT2_ARRAY),
+                (&limited_by, Type::TEXT_ARRAY),
             ],
         )
         .await?;

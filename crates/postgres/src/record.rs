@@ -42,6 +42,8 @@ pub(crate) struct Record {
     pub kind: i16,
     /// `max_attempts` as it was inserted.
     pub allowance: u32,
+    /// Whether anything has happened to it: then its keys may have other room.
+    pub touched: bool,
 }
 
 /// The place of a job that is due at this instant.
@@ -68,6 +70,7 @@ impl Record {
         let before = self.job.life;
         let after = lifecycle::step(&before, event)?;
         self.job.life = after;
+        self.touched = true;
         if before.token().is_some() && after.token().is_none() {
             self.job.progress = None;
             self.note_attempt(error, now);
@@ -189,6 +192,13 @@ impl Record {
     /// The job had not started in time.
     pub fn expire(&mut self, now: Timestamp) -> Result<StateName, Refused> {
         self.change(&E::Expire, self.job.run_at, None, now)
+    }
+
+    /// Its time has come.
+    pub fn come_due(&mut self, now: Timestamp) -> Result<StateName, Refused> {
+        let Job { run_at, priority, .. } = self.job;
+        let rank = rank::fifo(run_at, priority, AGING_DEFAULT);
+        self.change(&E::Due { rank }, run_at, None, now)
     }
 
     /// An operator restarts the ended job with so many more attempts (0: as many as it had).

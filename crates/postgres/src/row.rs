@@ -20,7 +20,7 @@ pub(crate) const COLUMNS: &str = "j.seq, j.id, n.name as namespace, l.queue, l.t
     j.priority, j.state, j.cause, j.rank, j.run_at, j.attempt, j.max_attempts, j.allowance, \
     j.worker, j.epoch, j.started_at, j.created_at, j.finished_at, j.timeout_ms, j.failures, \
     j.losses, j.released, j.snoozed, j.max_losses, j.cancel_requested, j.last_epoch, \
-    j.last_attempt, j.last_verdict, j.last_nonce, j.extras, j.notes, j.progress, j.checkpoint";
+    j.last_attempt, j.last_verdict, j.last_nonce, j.line, j.extras, j.notes, j.progress, j.checkpoint";
 /// What lists leave out.
 pub(crate) const BIG_COLUMNS: &str = "j.result, j.args";
 /// Goes with [`COLUMNS`].
@@ -29,6 +29,7 @@ pub(crate) const JOINS: &str = "join taskwright.lane l on l.number = j.lane \
 
 /// The numbers of states in the database; places of available jobs have numbers of their own.
 pub(crate) const READY: i16 = 1;
+pub(crate) const LINE: i16 = 3;
 pub(crate) const RUNNING: i16 = 5;
 pub(crate) const DEAD: i16 = 7;
 
@@ -36,7 +37,7 @@ pub(crate) const DEAD: i16 = 7;
 pub(crate) fn numbers_of(state: StateName) -> &'static [i16] {
     match state {
         StateName::Blocked => &[0],
-        StateName::Available => &[1, 2, 3, 4],
+        StateName::Available => &[READY, 2, LINE, 4],
         StateName::Running => &[RUNNING],
         StateName::Completed => &[6],
         StateName::Dead => &[DEAD],
@@ -56,7 +57,7 @@ pub(crate) fn number_of(state: &State) -> i16 {
         State::Blocked => 0,
         State::Available(Place::Ready(_)) => READY,
         State::Available(Place::Until(_)) => 2,
-        State::Available(Place::Line(_)) => 3,
+        State::Available(Place::Line(_)) => LINE,
         State::Available(Place::Intake) => 4,
         State::Running(_) => RUNNING,
         State::Completed => 6,
@@ -101,7 +102,8 @@ pub(crate) fn record(row: &Row, shelf: Shelf) -> Result<Record> {
         attempts: notes.attempts,
     };
     let allowance = count(row, "allowance")?.unwrap_or(life.max_attempts);
-    Ok(Record { job, shelf, lane: get(row, "lane")?, kind: get(row, "kind")?, allowance })
+    let (lane, kind) = (get(row, "lane")?, get(row, "kind")?);
+    Ok(Record { job, shelf, lane, kind, allowance, touched: false })
 }
 
 fn life(row: &Row, seq: i64) -> Result<Life> {
@@ -117,7 +119,9 @@ fn life(row: &Row, seq: i64) -> Result<Life> {
         0 => State::Blocked,
         READY => State::Available(Place::Ready(get(row, "rank")?)),
         2 => State::Available(Place::Until(run_at)),
-        3 => State::Available(Place::Line(0)),
+        LINE => State::Available(Place::Line(
+            get::<Option<i64>>(row, "line")?.unwrap_or(0).cast_unsigned(),
+        )),
         4 => State::Available(Place::Intake),
         RUNNING => State::Running(token(get::<Option<i32>>(row, "epoch")?.unwrap_or(0), attempt)),
         6 => State::Completed,
@@ -217,6 +221,7 @@ pub(crate) struct Changes {
     progress: Vec<Option<String>>,
     checkpoint: Vec<Option<String>>,
     result: Vec<Option<String>>,
+    line: Vec<Option<i64>>,
 }
 
 fn filled(number: u32) -> Option<i32> {
@@ -271,10 +276,14 @@ impl Changes {
         self.progress.push(text(&job.progress));
         self.checkpoint.push(text(&job.checkpoint));
         self.result.push(text(&job.result));
+        self.line.push(match life.state {
+            State::Available(Place::Line(key)) => Some(key.cast_signed()),
+            _ => None,
+        });
     }
 
     /// The arguments of `save_jobs`, in order.
-    pub fn arguments(&self) -> [crate::link::Argument<'_>; 23] {
+    pub fn arguments(&self) -> [crate::link::Argument<'_>; 24] {
         [
             (&self.seq, Type::INT8_ARRAY),
             (&self.lane, Type::INT4_ARRAY),
@@ -299,6 +308,7 @@ impl Changes {
             (&self.progress, Type::TEXT_ARRAY),
             (&self.checkpoint, Type::TEXT_ARRAY),
             (&self.result, Type::TEXT_ARRAY),
+            (&self.line, Type::INT8_ARRAY),
         ]
     }
 }

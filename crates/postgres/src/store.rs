@@ -17,6 +17,7 @@ use crate::gather::insert::Inserts;
 use crate::gather::report::Reports;
 use crate::hints::Hints;
 use crate::lanes::Lanes;
+use crate::limits::{Limits, serve};
 use crate::link::Link;
 use crate::requirements::Requirements;
 use crate::sweep::Pace;
@@ -54,6 +55,7 @@ pub struct PostgresStore {
     pub(crate) lanes_looked_at: AtomicI32,
     pub(crate) pace: Mutex<Pace>,
     pub(crate) tally: TallyMark,
+    pub(crate) limits: Arc<Limits>,
     is_closed: AtomicBool,
     loops: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -89,6 +91,7 @@ impl PostgresStore {
             lanes_looked_at: AtomicI32::new(0),
             pace: Mutex::default(),
             tally: TallyMark::default(),
+            limits: Arc::default(),
             is_closed: AtomicBool::new(false),
             loops: Mutex::default(),
         });
@@ -133,7 +136,10 @@ impl Drop for PostgresStore {
 impl Store for PostgresStore {
     async fn insert(&self, insert: Insert) -> Result<Vec<Inserted>> {
         self.check_open()?;
-        Box::pin(self.insert_gathered(insert)).await
+        let concerned = serve::of_insert(&insert);
+        let answers = Box::pin(self.insert_gathered(insert)).await?;
+        self.serve_after(concerned).await;
+        Ok(answers)
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedJob>> {
@@ -143,12 +149,18 @@ impl Store for PostgresStore {
 
     async fn report(&self, reports: Vec<Report>) -> Result<Vec<Reported>> {
         self.check_open()?;
-        Box::pin(self.report_gathered(reports)).await
+        let concerned = reports.iter().map(|report| report.namespace.clone()).collect();
+        let answers = Box::pin(self.report_gathered(reports)).await?;
+        self.serve_after_ends(concerned).await;
+        Ok(answers)
     }
 
     async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
         self.check_open()?;
-        Box::pin(self.beat(heartbeat)).await
+        let concerned = [heartbeat.namespace.clone()].into();
+        let reply = Box::pin(self.beat(heartbeat)).await?;
+        self.serve_after(concerned).await;
+        Ok(reply)
     }
 
     async fn sweep(&self, limit: usize) -> Result<Swept> {
@@ -158,7 +170,10 @@ impl Store for PostgresStore {
 
     async fn control(&self, actor: &str, commands: Vec<Command>) -> Result<Vec<Controlled>> {
         self.check_open()?;
-        Box::pin(self.control_all(actor, commands)).await
+        let concerned = serve::of_commands(&commands);
+        let answers = Box::pin(self.control_all(actor, commands)).await?;
+        self.serve_after_ends(concerned).await;
+        Ok(answers)
     }
 
     async fn tick(&self, ticks: Vec<Tick>) -> Result<Vec<Ticked>> {
@@ -203,7 +218,10 @@ impl Store for PostgresStore {
 
     async fn import(&self, records: Vec<Record>) -> Result<Vec<Imported>> {
         self.check_open()?;
-        Box::pin(self.import_all(records)).await
+        let concerned = records.iter().map(|record| record.job.namespace.clone()).collect();
+        let answers = Box::pin(self.import_all(records)).await?;
+        self.serve_after(concerned).await;
+        Ok(answers)
     }
 
     fn events(&self) -> Events {
@@ -219,8 +237,9 @@ impl Store for PostgresStore {
         self.time().await
     }
 
-    async fn policies(&self, _: &Name) -> Result<Vec<(Subject, Policy)>> {
-        Ok(Vec::new())
+    async fn policies(&self, namespace: &Name) -> Result<Vec<(Subject, Policy)>> {
+        self.check_open()?;
+        self.list_policies(namespace).await
     }
 
     async fn nodes(&self) -> Result<Vec<NodeView>> {

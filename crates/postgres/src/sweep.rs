@@ -12,6 +12,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::change::{Held, Selection};
+use crate::limits::serve::DUE_LIMITED;
 use crate::link::{Argument, micros, no_answer};
 use crate::row::get;
 use crate::store::PostgresStore;
@@ -68,6 +69,8 @@ struct Begun {
     tally: bool,
     forgotten: bool,
     wake_at: Option<i64>,
+    /// Whether anything was ever limited.
+    limited: bool,
 }
 
 impl PostgresStore {
@@ -114,10 +117,27 @@ impl PostgresStore {
         let admitted = if begun.intake { self.admit().await? } else { 0 };
         if admitted > 0 || next_due.is_some_and(|at| at <= begun.now) {
             swept.due = self.make_due(begun.now, &mut left, &mut swept.more).await?;
+            if begun.limited {
+                swept.due += self
+                    .spend(&mut left, &mut swept.more, DUE_LIMITED, begun.now, |held| {
+                        let now = held.now;
+                        held.jobs
+                            .values_mut()
+                            .filter_map(|record| record.come_due(now).ok())
+                            .count()
+                    })
+                    .await?;
+            }
+        }
+        if begun.limited {
+            self.sweep_lines(begun.now, &mut left, &mut swept).await?;
         }
         // Whatever has moved may have been the next one, or have become it.
         if admitted + swept.due + swept.timed_out + swept.expired > 0 {
             next_due = self.next_due().await?;
+        }
+        if begun.limited {
+            next_due = next_due.into_iter().chain(self.next_room_at(begun.now).await?).min();
         }
         swept.next_due = next_due.map(Timestamp::from_micros);
         if begun.is_due {
@@ -142,6 +162,9 @@ impl PostgresStore {
         if is_test || number.is_multiple_of(PRUNE_EVERY) {
             self.give_back_lanes().await?;
             self.forget_holds(begun.now).await?;
+            if begun.limited {
+                self.tidy_lines(begun.now).await?;
+            }
         }
         if begun.forgotten {
             self.forget_ids_of_old(begun.now).await?;
@@ -182,6 +205,7 @@ impl PostgresStore {
             tally: get(row, "tally")?,
             forgotten: get(row, "forgotten")?,
             wake_at: get(row, "wake_at")?,
+            limited: get(row, "limited")?,
         })
     }
 

@@ -18,6 +18,7 @@ use crate::fresh::{Fresh, INSERT};
 use crate::insert::{FORGOTTEN, Item, Known, without_writing};
 use crate::keys::{KEYS_TRIED_MAX, LOST, key_text, keys_taken};
 use crate::lanes::{GIVEN_BACK, Lane};
+use crate::limits::CHANGED;
 use crate::link::{Argument, Transaction, micros, no_answer};
 use crate::row::{get, state_numbered};
 use crate::store::PostgresStore;
@@ -322,7 +323,7 @@ impl PostgresStore {
             return Ok(Attempted::Written((Vec::new(), HashMap::new(), Vec::new())));
         }
         let all: Vec<&Item> = items.iter().collect();
-        let fresh = Fresh::of(&all, self.clock.shown(), false);
+        let fresh = Fresh::of(&all, self.clock.shown(), false, self.entering(&all).await?);
         if replacing.is_empty() && change.is_none() {
             return match self.link.attempt(INSERT, &fresh.arguments()).await? {
                 Ok(rows) => Ok(Attempted::Written((seqs_in(&rows)?, HashMap::new(), Vec::new()))),
@@ -373,6 +374,9 @@ impl PostgresStore {
                 items.iter().map(|item| Uuid::from_u128(item.job.id.as_u128())).collect();
             self.forget_ids(&ids).await?;
         }
+        if code == CHANGED {
+            self.read_policies_again(&items.iter().collect::<Vec<_>>()).await?;
+        }
         if code == GIVEN_BACK {
             let lanes: Vec<Lane> = items.iter().map(Item::wanted_lane).collect();
             self.lanes.forget(&lanes);
@@ -406,6 +410,7 @@ impl PostgresStore {
             }
             answers.insert(*place, Inserted::Duplicate { id: *id, seq, state, replaced });
         }
+        held.line_up();
         self.save(tx, &held, lacking).await?;
         Ok(held)
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use support::client::Application;
 use support::jobs::{Hand, job, open, url_of};
 use support::random::Random;
-use taskwright_core::NewJob;
 use taskwright_core::limits::BATCH_MAX;
+use taskwright_core::{Extras, LineKey, Name, NewJob};
 use taskwright_store::{Insert, Store};
 use taskwright_testbed::{Schema, available, fresh_schema};
 
@@ -101,6 +101,70 @@ async fn claiming_jobs_looks_at_no_others_beside_many_delayed_ones() {
         for statement in [one, together] {
             let rows = looked_at(&application, &statement).await;
             assert!(rows <= 4 * COMPLETED as i64, "{rows} rows for {COMPLETED} jobs");
+        }
+    }
+}
+
+#[tokio::test]
+async fn counting_jobs_of_a_key_looks_at_no_others() {
+    let Some((schema, application)) = crowded("keys").await else { return };
+    let mut random = Random::seeded();
+    let store = open(&url_of(&schema)).await;
+    let keyed = |key: &str, random: &mut Random| {
+        let extras = Extras { limit_keys: vec![key.into()], ..Extras::default() };
+        NewJob { extras, ..job(random.job_id()) }
+    };
+    let mut hand = Hand::new(&mut random);
+    // Those without keys are taken first.
+    let waiting = hand.take(&*store, BATCH_MAX, Duration::ZERO).await;
+    for (key, amount) in [("common", BATCH_MAX - 2), ("rare", 2)] {
+        let jobs = (0..amount).map(|_| keyed(key, &mut random)).collect();
+        store.insert(Insert { jobs, partial: false }).await.unwrap();
+    }
+    assert_eq!(waiting.len(), RUNNING);
+    let running = hand.take(&*store, BATCH_MAX, Duration::ZERO).await;
+    assert_eq!(running.len(), BATCH_MAX);
+    for (key, amount) in [("common", BATCH_MAX - 3), ("rare", 3)] {
+        let jobs = (0..amount).map(|_| keyed(key, &mut random)).collect();
+        store.insert(Insert { jobs, partial: false }).await.unwrap();
+    }
+    let (name, namespace) = (schema.name(), "(select min(number) from namespace)");
+    let rare = LineKey::Key("rare".into()).number(&Name::default_name()).cast_signed();
+    let common = LineKey::Key("common".into()).number(&Name::default_name()).cast_signed();
+    let line = format!(
+        "update {name}.job set state = 3, line = {common} where state = 1 and keys @> array[{common}]"
+    );
+    for (what, check, most) in [
+        (
+            "running",
+            format!("(select running from {name}.key_usage({namespace}, array[{rare}])) = 2"),
+            4,
+        ),
+        (
+            "ready",
+            format!("(select sum(amount) from {name}.key_ready(array[{rare}], 1000)) = 3"),
+            6,
+        ),
+        (
+            "in line",
+            format!(
+                "(select count(*) from {name}.first_in_lines(0, array[{common}], 7, '{{}}')) = 7"
+            ),
+            20,
+        ),
+        (
+            "all lines",
+            format!("(select count(*) from {name}.lines_after(-1::bigint << 62, 9)) <= 1"),
+            4,
+        ),
+    ] {
+        if what == "in line" {
+            application.batch_execute(&line).await.unwrap();
+        }
+        for _ in 0..3 {
+            let check = format!("do $$ begin assert {check}; end $$");
+            let rows = looked_at(&application, &check).await;
+            assert!(rows <= most, "{what}: {rows} rows");
         }
     }
 }

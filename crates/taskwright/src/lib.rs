@@ -81,13 +81,13 @@ pub use taskwright_core::{
     Until, WorkerId, format_duration, limits, parse_duration,
 };
 pub use taskwright_engine::{
-    Api, Enqueued, Error, ErrorCode, Exclusion, ExclusionRule, JobRequest, PlaceRequest, Placed,
-    Placement, Result, Start,
-};
-pub use taskwright_engine::{
     Api, Backfilled, Cost, CostCell, CostSums, Costs, Enqueued, Error, ErrorCode, JobRequest,
     Recurrence, Result, ScheduleChange, ScheduleSpec, ScheduleView, Standing, Start, TaskCosts,
     Times, WorkerCosts,
+};
+pub use taskwright_engine::{
+    Api, Enqueued, Error, ErrorCode, Exclusion, ExclusionRule, JobRequest, PlaceRequest, Placed,
+    Placement, Result, Start,
 };
 pub use taskwright_local::Soundness;
 pub use taskwright_macros::task;

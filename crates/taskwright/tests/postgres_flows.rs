@@ -4,10 +4,11 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{bounded, eventually};
-use taskwright::{Context, ErrorCode, StateName, TaskError, Taskwright, shown, task};
+use taskwright::{Context, ErrorCode, Limit, StateName, TaskError, Taskwright, shown, task};
 use taskwright_testbed::{Postgres, Proxy, Schema, available, fresh_schema};
 
 #[task]
@@ -18,6 +19,16 @@ async fn add(a: i64, b: i64) -> i64 {
 #[task]
 async fn nap(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+/// Says how many runs of it there are at once, itself included.
+#[task]
+async fn crowd(milliseconds: u64) -> usize {
+    static RUNNING: AtomicUsize = AtomicUsize::new(0);
+    let running = RUNNING.fetch_add(1, Ordering::SeqCst) + 1;
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+    RUNNING.fetch_sub(1, Ordering::SeqCst);
+    running
 }
 
 /// Runs until it is told to stop, and says why.
@@ -82,6 +93,60 @@ async fn two_applications_share_the_work_of_one_database() {
     one.close().await.unwrap();
     assert_eq!(two.nodes().await.unwrap().len(), 1, "who closes is gone");
     two.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_limit_holds_for_all_applications_of_one_database() {
+    let Some((_schema, url)) = schema("limited") else { return };
+    let (one, two) = (connect(&url).await, connect(&url).await);
+    one.set_limit(Limit::task("crowd").concurrency(3)).await.unwrap();
+    two.set_limit(Limit::group("default", "*").concurrency(1)).await.unwrap();
+    assert_eq!(one.limits().await.unwrap().len(), 2);
+    let workers = [&one, &two].map(|app| app.worker().slots(8).serve(crowd).start().unwrap());
+    let jobs = (0..40).map(|number: i32| match number % 4 {
+        0 => crowd::job(10),
+        group => crowd::job(10).group(&format!("group {group}")),
+    });
+    let handles = one.enqueue_all(jobs.collect()).await.unwrap();
+    let mut most = 0;
+    for handle in handles {
+        most = bounded(handle.result()).await.unwrap().max(most);
+    }
+    assert!((2..=3).contains(&most), "{most} at once");
+    for worker in workers {
+        worker.stop().await.unwrap();
+    }
+    one.close().await.unwrap();
+    two.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rate_lets_jobs_start_when_their_time_has_come() {
+    let Some((_schema, url)) = schema("paced") else { return };
+    let app = connect(&url).await;
+    app.set_limit(Limit::key("api").rate(5, "1s")).await.unwrap();
+    app.set_limit(Limit::queue("slow").rate(5, "1s")).await.unwrap();
+    let worker = app.worker().queues(["default", "slow"]).slots(8).serve(add).start().unwrap();
+    let keyed = (0..15).map(|number| add::job(number, 0).limit_key("api"));
+    let slow = (0..15).map(|number| add::job(number, 0).queue("slow"));
+    let begun = Instant::now();
+    for jobs in [keyed.collect::<Vec<_>>(), slow.collect()] {
+        let mut starts = Vec::new();
+        for handle in app.enqueue_all(jobs).await.unwrap() {
+            bounded(handle.result()).await.unwrap();
+            starts.push(app.get(handle.id()).await.unwrap().unwrap().started_at.unwrap());
+        }
+        starts.sort_unstable();
+        for pair in starts.windows(2) {
+            let apart = pair[1].since(pair[0]);
+            assert!(apart >= Duration::from_millis(200), "{apart:?} apart");
+        }
+    }
+    // With sweeps alone, every second, it would take longer.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(25), "28 times 200 ms took {took:?}");
+    worker.stop().await.unwrap();
+    app.close().await.unwrap();
 }
 
 #[tokio::test]

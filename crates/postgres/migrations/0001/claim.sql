@@ -90,11 +90,12 @@ begin
 end $$;
 
 -- The jobs that a claim gives, in order. Where the number of the claim is too low, one row with seq
--- −1 and the last number as rank.
+-- −1 and the last number as rank; where something in the namespace is limited, one with seq −2: then
+-- Rust decides what may start (limits.sql).
 --
 -- It gives jobs whose requirement is among `p_matching`, or that have none. Where the worker serves a
 -- lane whose requirement has a number above `p_known`, nobody has looked yet whether its labels match:
--- then one row with seq −2, and nothing was given.
+-- then one row with seq −3, and nothing was given.
 --
 -- Where several lanes have candidates, they are first looked at without locks, to know how many of
 -- each lane to take (`quotas`); then just as many are locked and taken.
@@ -140,6 +141,11 @@ begin
               and j.claim_seq = p_claim_seq
             order by j.rank, j.seq;
         return;
+    elsif p_max > 0 and taskwright.pass_limits(p_namespace) then
+        return query select -2::bigint, null::uuid, null::integer, null::integer, null::integer,
+            null::integer, null::integer, null::bigint, null::smallint, null::bigint, null::bigint,
+            null::bigint, 0::bigint, null::text, null::text, null::text;
+        return;
     end if;
 
     select array_agg(l.number), array_agg(l.kind), array_agg(coalesce(f.floor, -9223372036854775808)),
@@ -155,7 +161,7 @@ begin
     if v_lanes is null or p_max = 0 then
         return;
     elsif v_unknown then
-        return query select -2::bigint, null::uuid, null::integer, null::integer, null::integer,
+        return query select -3::bigint, null::uuid, null::integer, null::integer, null::integer,
             null::integer, null::integer, null::bigint, null::smallint, null::bigint, null::bigint,
             null::bigint, 0::bigint, null::text, null::text, null::text;
         return;
@@ -209,8 +215,9 @@ begin
 end $$;
 
 -- Small claims of several workers that serve the same, as one: what there is goes to them one after
--- the other. One row with seq −1 where a claim is no new one, or some lane has suspects or a requirement
--- that is not known: then each has to claim for itself, and nothing was given.
+-- the other. One row with seq −1 where a claim is no new one, some lane has suspects or a requirement
+-- that is not known, or something in the namespace is limited: then each has to claim for itself, and
+-- nothing was given.
 create function taskwright.claim_together(
     p_now bigint, p_namespace integer, p_queues text[], p_tasks text[], p_worker uuid[],
     p_epoch integer, p_in_process boolean, p_claim_seq bigint[], p_max integer[], p_lease bigint,
@@ -247,7 +254,7 @@ begin
       and (l.requirement = 0 or l.requirement = any(p_matching) or l.requirement > p_known)
       and not exists (select from taskwright.queue q where q.namespace = p_namespace
                       and q.queue = l.queue and q.paused);
-    if v_unknown or 2 = any(v_kinds) or exists (
+    if v_unknown or 2 = any(v_kinds) or taskwright.pass_limits(p_namespace) or exists (
             select from unnest(p_worker, p_claim_seq) w(worker, claim_seq)
             where w.claim_seq <= coalesce((
                 select c.claim_seq from taskwright.claim_log c

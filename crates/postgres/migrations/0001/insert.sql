@@ -18,11 +18,15 @@ $$;
 -- ago; forget it and call again. TW004: a lane was given back.
 -- `p_unique_key` is null where no job has a unique key. Else the caller has looked, and all ids must
 -- be new and all keys free still: TW005 where they are not; look again.
+-- `p_keys` is null where no job has a group or limit keys. Else it has their numbers, as arrays in text,
+-- `p_line` the line of a job that is due now, and the policies of these namespaces must be those of these
+-- versions: TW006 where they are not; read them again.
 create function taskwright.insert_jobs(
     p_now bigint, p_partial boolean, p_aging bigint, p_window bigint, p_namespace integer[],
     p_id uuid[], p_lane integer[], p_fingerprint bigint[], p_priority smallint[], p_run_at bigint[],
     p_max_attempts integer[], p_timeout_ms bigint[], p_expires_at bigint[], p_extras text[],
-    p_args text[], p_unique_key text[], p_unique_until smallint[], p_unique_for_ms bigint[]
+    p_args text[], p_unique_key text[], p_unique_until smallint[], p_unique_for_ms bigint[],
+    p_keys text[], p_line bigint[], p_limits integer[], p_version bigint[]
 ) returns table (ord bigint, seq bigint, verdict smallint, state smallint)
 language plpgsql set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
@@ -35,6 +39,9 @@ declare
 begin
     -- The time after that, which may wait: floors rely on ranks that are no older (floors.rs).
     perform taskwright.enter_lanes(p_lane, false);
+    if p_keys is not null then
+        perform taskwright.check_limits(p_limits, p_version);
+    end if;
     v_now := taskwright.time_of(p_now);
     -- To look for conflicts first takes twice as long as to insert, and there hardly ever is one.
     begin
@@ -68,22 +75,31 @@ begin
 
     insert into taskwright.job (seq, id, namespace, lane, state, priority, max_attempts, rank,
                                 run_at, created_at, timeout_ms, expires_at, unique_key,
-                                unique_until, extras, args)
+                                unique_until, keys, line, extras, args)
     select n.seq, n.id, n.namespace, n.lane,
-           case when n.run_at > v_now then 2 else 1 end, n.priority, n.max_attempts,
+           case when n.run_at > v_now then 2 when n.line is not null then 3 else 1 end, n.priority, n.max_attempts,
            greatest(coalesce(n.run_at, v_now), v_now) - n.priority * p_aging,
            greatest(coalesce(n.run_at, v_now), v_now), v_now, n.timeout_ms, n.expires_at,
-           n.unique_key, n.unique_until, n.extras, n.args
+           n.unique_key, n.unique_until, n.keys::bigint[],
+           case when n.run_at > v_now then null else n.line end, n.extras, n.args
     from unnest(v_seqs, p_namespace, p_id, p_lane, p_priority, p_run_at, p_max_attempts,
-                p_timeout_ms, p_expires_at, p_unique_key, p_unique_until, p_extras, p_args)
+                p_timeout_ms, p_expires_at, p_unique_key, p_unique_until, p_keys, p_line, p_extras,
+                p_args)
         as n(seq, namespace, id, lane, priority, run_at, max_attempts, timeout_ms, expires_at,
-             unique_key, unique_until, extras, args)
+             unique_key, unique_until, keys, line, extras, args)
     where v_known is null or n.seq <> all(v_known);
     insert into taskwright.tally (lane, state, delta)
-    select n.lane, case when n.run_at > v_now then 2 else 1 end, count(*)
-    from unnest(v_seqs, p_lane, p_run_at) n(seq, lane, run_at)
+    select n.lane, case when n.run_at > v_now then 2 when n.line is not null then 3 else 1 end, count(*)
+    from unnest(v_seqs, p_lane, p_run_at, p_line) n(seq, lane, run_at, line)
     where v_known is null or n.seq <> all(v_known)
     group by 1, 2;
+    if p_keys is not null then
+        perform taskwright.note_lines(n.namespace, array_agg(k.number))
+        from unnest(v_seqs, p_namespace, p_keys) n(seq, namespace, keys),
+             unnest(n.keys::bigint[]) k(number)
+        where v_known is null or n.seq <> all(v_known)
+        group by n.namespace;
+    end if;
 
     if p_unique_key is not null then
         perform taskwright.take_keys(
@@ -142,7 +158,7 @@ create function taskwright.adopt_jobs(
     p_priority smallint[], p_attempt integer[], p_max_attempts integer[], p_run_at bigint[],
     p_created_at bigint[], p_timeout_ms bigint[], p_expires_at bigint[], p_worker uuid[],
     p_started_at bigint[], p_extras text[], p_args text[], p_unique_key text[],
-    p_unique_until smallint[]
+    p_unique_until smallint[], p_keys text[]
 ) returns table (ord bigint, seq bigint)
 language plpgsql as $$
 #variable_conflict use_column
@@ -159,17 +175,17 @@ begin
         ), written as (
             insert into taskwright.job (seq, id, namespace, lane, state, priority, attempt,
                                         max_attempts, rank, run_at, created_at, timeout_ms,
-                                        expires_at, unique_key, unique_until, worker,
-                                        started_at, extras, args)
+                                        expires_at, unique_key, unique_until, keys,
+                                        worker, started_at, extras, args)
             select n.seq, n.id, n.namespace, n.lane, 4, n.priority, n.attempt, n.max_attempts, 0,
                    n.run_at, n.created_at, n.timeout_ms, n.expires_at, n.unique_key,
-                   n.unique_until, n.worker, n.started_at, n.extras, n.args
+                   n.unique_until, n.keys::bigint[], n.worker, n.started_at, n.extras, n.args
             from unnest(v_seqs, p_namespace, p_id, p_lane, p_priority, p_attempt, p_max_attempts,
                         p_run_at, p_created_at, p_timeout_ms, p_expires_at, p_unique_key,
-                        p_unique_until, p_worker, p_started_at, p_extras, p_args)
+                        p_unique_until, p_keys, p_worker, p_started_at, p_extras, p_args)
                 as n(seq, namespace, id, lane, priority, attempt, max_attempts, run_at, created_at,
-                     timeout_ms, expires_at, unique_key, unique_until, worker, started_at, extras,
-                     args)
+                     timeout_ms, expires_at, unique_key, unique_until, keys, worker, started_at,
+                     extras, args)
             where n.seq in (select seq from given)
             returning seq, lane
         ), counted as (

@@ -26,13 +26,17 @@ begin
             insert into taskwright.ended
             select g.seq, g.id, g.namespace, g.lane, 6, g.priority, g.attempt, g.max_attempts, g.rank,
                    g.run_at, g.created_at, g.timeout_ms, g.expires_at, g.unique_key,
-                   g.unique_until, g.allowance, g.worker, g.epoch, null, g.started_at, null, g.failures, g.losses, g.released, g.snoozed,
+                   g.unique_until, g.keys, null, g.allowance, g.worker, g.epoch, null, g.started_at, null, g.failures, g.losses, g.released, g.snoozed,
                    g.max_losses, g.cancel_requested, g.epoch, g.attempt, 0, null, null, v_now,
                    octet_length(g.args) + coalesce(octet_length(r.result), 0)
                        + coalesce(octet_length(g.checkpoint), 0) + coalesce(octet_length(g.notes), 0),
                    g.extras, g.notes, null, g.checkpoint, r.result, g.args, v_bucket
             from gone g left join unnest(p_seq, p_result) r(seq, result) on r.seq = g.seq
             returning lane, weight
+        ), noted as (
+            insert into taskwright.line_note (namespace, number)
+            select distinct g.namespace, k.number from gone g, unnest(g.keys) k(number)
+            where g.keys is not null and taskwright.is_limited(g.namespace)
         ), counted as (
             insert into taskwright.tally (lane, state, delta)
             select lane, s, case s when 5 then -amount when 6 then amount else bytes end
@@ -51,7 +55,8 @@ create function taskwright.save_jobs(
     p_released integer[], p_snoozed integer[], p_max_losses integer[], p_cancel boolean[],
     p_last_epoch integer[], p_last_attempt integer[], p_last_verdict smallint[], p_last_nonce bigint[],
     p_cause smallint[],
-    p_finished_at bigint[], p_notes text[], p_progress text[], p_checkpoint text[], p_result text[]
+    p_finished_at bigint[], p_notes text[], p_progress text[], p_checkpoint text[], p_result text[],
+    p_line bigint[]
 ) returns void
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
@@ -77,14 +82,15 @@ begin
         losses = n.losses, released = n.released, snoozed = n.snoozed, max_losses = n.max_losses,
         cancel_requested = n.cancel, last_epoch = n.last_epoch, last_attempt = n.last_attempt,
         last_verdict = n.last_verdict, last_nonce = n.last_nonce, cause = n.cause, finished_at = n.finished_at,
-        notes = n.notes, progress = n.progress, checkpoint = n.checkpoint, result = n.result
+        notes = n.notes, progress = n.progress, checkpoint = n.checkpoint, result = n.result,
+        line = n.line
     from unnest(p_seq, p_lane, p_state, p_rank, p_run_at, p_max_attempts, p_allowance, p_failures,
                 p_losses, p_released, p_snoozed, p_max_losses, p_cancel, p_last_epoch,
                 p_last_attempt, p_last_verdict, p_last_nonce, p_cause, p_finished_at, p_notes, p_progress,
-                p_checkpoint, p_result)
+                p_checkpoint, p_result, p_line)
         as n(seq, lane, state, rank, run_at, max_attempts, allowance, failures, losses, released,
              snoozed, max_losses, cancel, last_epoch, last_attempt, last_verdict, last_nonce, cause,
-             finished_at, notes, progress, checkpoint, result)
+             finished_at, notes, progress, checkpoint, result, line)
     where j.seq = n.seq;
 
     if exists (select from unnest(p_state) s where s >= 6) then
@@ -100,8 +106,8 @@ begin
         ), died as (
             insert into taskwright.dead
             select seq, id, namespace, lane, state, priority, attempt, max_attempts, rank, run_at,
-                   created_at, timeout_ms, expires_at, unique_key, unique_until, allowance, worker,
-                   epoch, null, started_at, null, failures, losses, released, snoozed, max_losses, cancel_requested,
+                   created_at, timeout_ms, expires_at, unique_key, unique_until, keys, null, allowance,
+                   worker, epoch, null, started_at, null, failures, losses, released, snoozed, max_losses, cancel_requested,
                    last_epoch, last_attempt, last_verdict, last_nonce, cause, finished_at, bytes,
                    extras, notes,
                    null, checkpoint, result, args
@@ -109,8 +115,8 @@ begin
         ), finished as (
             insert into taskwright.ended
             select seq, id, namespace, lane, state, priority, attempt, max_attempts, rank, run_at,
-                   created_at, timeout_ms, expires_at, unique_key, unique_until, allowance, worker,
-                   epoch, null, started_at, null, failures, losses, released, snoozed, max_losses, cancel_requested,
+                   created_at, timeout_ms, expires_at, unique_key, unique_until, keys, null, allowance,
+                   worker, epoch, null, started_at, null, failures, losses, released, snoozed, max_losses, cancel_requested,
                    last_epoch, last_attempt, last_verdict, last_nonce, cause, finished_at, bytes,
                    extras, notes,
                    null, checkpoint, result, args, v_bucket
@@ -162,8 +168,8 @@ begin
     )
     insert into taskwright.job
     select seq, id, namespace, lane, state, priority, attempt, max_attempts, rank, run_at, created_at,
-           timeout_ms, expires_at, unique_key, unique_until, allowance, worker, epoch, claim_seq,
-           started_at, deadline, failures, losses, released, snoozed, max_losses, cancel_requested, last_epoch,
+           timeout_ms, expires_at, unique_key, unique_until, keys, line, allowance, worker, epoch,
+           claim_seq, started_at, deadline, failures, losses, released, snoozed, max_losses, cancel_requested, last_epoch,
            last_attempt, last_verdict, last_nonce, cause, finished_at, weight, extras, notes, progress,
            checkpoint, result, args
     from risen;

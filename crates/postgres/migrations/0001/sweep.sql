@@ -5,7 +5,7 @@ create function taskwright.begin_sweep(
     p_now bigint, p_served_max bigint, p_pause bigint, p_window bigint, p_tally_from bigint)
 returns table (now bigint, served bigint, is_due boolean, lapsed boolean, overdue boolean,
                expired boolean, intake boolean, next_due bigint, tally boolean, forgotten boolean,
-               wake_at bigint)
+               wake_at bigint, limited boolean)
 language plpgsql set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 declare
@@ -32,10 +32,12 @@ begin
         (select min(j.run_at) from taskwright.job j where j.state = 2),
         v_due and exists (select from taskwright.tally t where t.number >= p_tally_from),
         v_due and exists (select from taskwright.ident k where k.finished_at <= v_now - p_window),
-        (select min(d.wake_at) from taskwright.document d);
+        (select min(d.wake_at) from taskwright.document d),
+        exists (select from taskwright.limits);
 end $$;
 
 -- Makes due jobs ready. They go to the lane of those that come back, since their rank may be old.
+-- Jobs with keys in a namespace where something is limited are left to Rust (limits.sql).
 create function taskwright.make_due(p_now bigint, p_aging bigint, p_limit integer)
 returns table (seq bigint, id uuid, lane integer, attempt integer)
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
@@ -46,6 +48,7 @@ begin
     select distinct l.namespace, l.queue, l.task, l.requirement, l.priority,
            greatest(l.kind, 1::smallint)
     from (select lane from taskwright.job j where j.state = 2 and j.run_at <= p_now
+            and (j.keys is null or not taskwright.is_limited(j.namespace))
           order by j.run_at limit p_limit) due
     join taskwright.lane l on l.number = due.lane
     where not exists (
@@ -65,6 +68,7 @@ begin
                     where l.number = j.lane) as new_lane
             from taskwright.job j
             where j.state = 2 and j.run_at <= p_now
+              and (j.keys is null or not taskwright.is_limited(j.namespace))
             order by j.run_at limit p_limit for update skip locked
         ), moved as (
             update taskwright.job j set

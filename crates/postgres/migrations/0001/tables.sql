@@ -71,7 +71,8 @@ create index ident_gone on taskwright.ident (finished_at) where finished_at is n
 -- Jobs that have not ended. Counts that are null are zero; `allowance` is null while it is equal
 -- to `max_attempts`, and `last_nonce` while it is equal to `seq`: it is of another store else.
 -- A job with a unique key holds it until its first claim (`unique_until` 0), until its end (1) or
--- for a time (2): what is held now, the table `hold` says.
+-- for a time (2): what is held now, the table `hold` says. `keys` are the numbers of its group and limit
+-- keys, in their order, and `line` is the key in whose line it stands (limits.sql).
 create table taskwright.job (
     seq            bigint   not null primary key,
     id             uuid     not null,
@@ -88,6 +89,8 @@ create table taskwright.job (
     expires_at     bigint,
     unique_key     text,
     unique_until   smallint,
+    keys           bigint[],
+    line           bigint,
     allowance      integer,
     worker         uuid,
     epoch          integer,

@@ -186,8 +186,8 @@ select n.name as namespace, j.id, j.seq, l.queue, l.task,
 from (select * from taskwright.job
       union all select * from taskwright.dead
       union all select seq, id, namespace, lane, state, priority, attempt, max_attempts, rank, run_at,
-                       created_at, timeout_ms, expires_at, unique_key, unique_until, allowance,
-                       worker, epoch, claim_seq, started_at, deadline, failures, losses, released, snoozed, max_losses,
+                       created_at, timeout_ms, expires_at, unique_key, unique_until, keys, line,
+                       allowance, worker, epoch, claim_seq, started_at, deadline, failures, losses, released, snoozed, max_losses,
                        cancel_requested, last_epoch, last_attempt, last_verdict, last_nonce, cause,
                        finished_at, weight, extras, notes, progress, checkpoint, result, args
                 from taskwright.ended) j

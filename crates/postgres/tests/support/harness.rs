@@ -57,10 +57,6 @@ impl Harness for PostgresHarness {
         self.opened().await
     }
 
-    fn lacks_limits(&self) -> bool {
-        true
-    }
-
     fn clock(&self) -> Arc<ManualClock> {
         Arc::clone(&self.clock)
     }

@@ -1,0 +1,178 @@
+//! Under the lock of a namespace: reads what decisions need, serves lines, writes what was decided.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use taskwright_core::{Policy, Timestamp};
+use tokio_postgres::Row;
+
+use super::desk::{Desk, First, Number, Order, Stand, Triple};
+use super::read::KEYS;
+use crate::change::Lacking;
+use crate::connect::Fault;
+use crate::link::Transaction;
+use crate::row::get;
+use crate::store::PostgresStore;
+
+/// Noted keys that one transaction serves at most.
+pub(super) const NOTES: i32 = 1_000;
+
+/// What decides in one transaction.
+pub(super) struct Settling<'s> {
+    pub store: &'s PostgresStore,
+    pub tx: &'s Transaction<'s>,
+    pub lacking: &'s Lacking,
+    /// Jobs whose rows others hold: they are left out.
+    pub busy: Vec<i64>,
+    pub desk: Desk,
+}
+
+impl Settling<'_> {
+    /// Serves the lines of the keys that were touched; how many jobs left one, at most `limit`.
+    pub async fn settle(&mut self, limit: usize) -> Result<usize, Fault> {
+        let mut promoted = 0;
+        while let Some(key) = self.desk.touched.pop_first() {
+            self.read_lines(key).await?;
+            while let Some(seq) = self.next_in_line(key).await? {
+                if promoted == limit {
+                    self.desk.touched.insert(key);
+                    return Ok(promoted);
+                }
+                self.promote(seq, key).await?;
+                promoted += 1;
+            }
+            let has_line = self.has_line(key, |_, _| true).await?;
+            self.desk.set_timer(key, has_line);
+        }
+        Ok(promoted)
+    }
+
+    /// The first of the line of a key in a lane where it has room for one more to be ready.
+    async fn next_in_line(&mut self, key: Number) -> Result<Option<i64>, Fault> {
+        if self.desk.lines.get(&key).is_none_or(HashMap::is_empty) {
+            return Ok(None);
+        }
+        let (mut room, mut next) = (u32::MAX, Vec::new());
+        if let Some(policy) = self.policy_of(key) {
+            let asked = self.asked_next(key);
+            self.read_usages(&asked).await?;
+            room = self.desk.room_of_key(key, &policy);
+            if room == 0 {
+                return Ok(None);
+            }
+            next = asked;
+        }
+        let mut full: Vec<Triple> = Vec::new();
+        if room < u32::MAX {
+            let lanes: Vec<i32> =
+                self.desk.lines.get(&key).into_iter().flatten().map(|(lane, _)| *lane).collect();
+            for lane in lanes {
+                let triple = self.desk.triple(lane);
+                if self.beside(key, &triple, room, &next).await? >= room {
+                    full.push(triple);
+                }
+            }
+        }
+        loop {
+            let mut best: Option<Order> = None;
+            let mut unread = None;
+            for (lane, slice) in self.desk.lines.get(&key).into_iter().flatten() {
+                if full.contains(&self.desk.triple(*lane)) {
+                    continue;
+                }
+                match slice.first() {
+                    First::Is(order) => best = Some(best.map_or(order, |best| best.min(order))),
+                    First::Unread => unread = Some(*lane),
+                    First::Nobody => {}
+                }
+            }
+            match unread {
+                Some(lane) => self.read_further(key, lane).await?,
+                None => return Ok(best.map(|(_, seq)| seq)),
+            }
+        }
+    }
+
+    /// A key, and others with lines that will be served next.
+    fn asked_next(&self, key: Number) -> Vec<Number> {
+        let has_line = |key: &&Number| {
+            self.desk.lines.get(*key).is_some_and(|line| !line.is_empty())
+                && self.policy_of(**key).is_some()
+        };
+        let others = self.desk.touched.iter().filter(has_line).copied();
+        std::iter::once(key).chain(others).take(KEYS).collect()
+    }
+
+    fn policy_of(&self, key: Number) -> Option<Policy> {
+        self.desk.policies.get(&key).copied().flatten()
+    }
+
+    /// Lets a job leave the line of a key; another of its keys may stop it.
+    async fn promote(&mut self, seq: i64, key: Number) -> Result<(), Fault> {
+        let Some(job) = self.desk.jobs.get(&seq) else { return Ok(()) };
+        let (lane, limited) = (job.lane, job.limited.clone());
+        let known = |lane: &_| self.store.lanes.known(std::slice::from_ref(lane)).pop().flatten();
+        let lane = self.desk.returned(lane, known);
+        self.desk.put(seq, lane, Stand::Ready);
+        let triple = self.desk.triple(lane);
+        for (other, policy) in limited.into_iter().filter(|(other, _)| *other != key) {
+            self.read_lines(other).await?;
+            let stands_before =
+                self.has_line(other, |desk, lane| desk.triple(lane) == triple).await?;
+            let is_full = stands_before || {
+                self.read_usages(&[other]).await?;
+                let room = self.desk.room_of_key(other, &policy);
+                // It counts itself.
+                self.beside(other, &triple, room.saturating_add(1), &[]).await? > room
+            };
+            if is_full {
+                self.desk.put(seq, lane, Stand::Line(other));
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anybody stands in the line of a key, in the lanes that are meant.
+    async fn has_line(
+        &mut self,
+        key: Number,
+        is_meant: impl Fn(&Desk, i32) -> bool,
+    ) -> Result<bool, Fault> {
+        loop {
+            let mut unread = None;
+            for (lane, slice) in self.desk.lines.get(&key).into_iter().flatten() {
+                if is_meant(&self.desk, *lane) {
+                    match slice.first() {
+                        First::Is(_) => return Ok(true),
+                        First::Unread if !slice.found.is_empty() => return Ok(true),
+                        First::Unread => unread = Some(*lane),
+                        First::Nobody => {}
+                    }
+                }
+            }
+            match unread {
+                Some(lane) => self.read_further(key, lane).await?,
+                None => return Ok(false),
+            }
+        }
+    }
+}
+
+impl PostgresStore {
+    /// A desk for a namespace whose lock is held.
+    pub(super) async fn desk(
+        &self,
+        tx: &Transaction<'_>,
+        namespace: i32,
+        row: &Row,
+    ) -> Result<Desk, Fault> {
+        let set = self.policies_at(tx, namespace, get(row, "version")?).await?;
+        let name = self.lanes.namespace_name(&self.link, namespace).await?;
+        let now = Timestamp::from_micros(get(row, "now")?);
+        let mut desk = Desk::new(now, namespace, name, Arc::clone(&set));
+        let noted: Vec<i64> = get(row, "noted")?;
+        desk.touched.extend(noted.into_iter().map(i64::cast_unsigned));
+        Ok(desk)
+    }
+}
