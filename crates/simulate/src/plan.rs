@@ -200,7 +200,7 @@ impl Fleet {
         let profile = Profile {
             queues: queues.transpose()?.unwrap_or_default(),
             tasks: class.tasks.as_ref().map(names).transpose()?,
-            labels: Vec::new(),
+            labels: taskwright_core::Labels::default(),
         };
         Ok(Fleet {
             name: class.name.clone(),

@@ -85,10 +85,7 @@ pub use taskwright_engine::{
     Recurrence, Result, ScheduleChange, ScheduleSpec, ScheduleView, Standing, Start, TaskCosts,
     Times, WorkerCosts,
 };
-pub use taskwright_engine::{
-    Api, Enqueued, Error, ErrorCode, Exclusion, ExclusionRule, JobRequest, PlaceRequest, Placed,
-    Placement, Result, Start,
-};
+pub use taskwright_engine::{Exclusion, ExclusionRule, PlaceRequest, Placed, Placement};
 pub use taskwright_local::Soundness;
 pub use taskwright_macros::task;
 #[cfg(feature = "postgres")]

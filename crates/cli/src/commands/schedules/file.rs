@@ -48,11 +48,14 @@ struct Wished {
     schedules: Vec<ScheduleSpec>,
 }
 
+/// A field that differs: its name, and what it was and is to be.
+type Difference = (String, Value, Value);
+
 /// What is to be done.
 struct Changes {
     created: Vec<ScheduleSpec>,
-    /// With the fields that differ: before and after.
-    changed: Vec<(ScheduleSpec, Vec<(String, Value, Value)>)>,
+    /// With the fields that differ.
+    changed: Vec<(ScheduleSpec, Vec<Difference>)>,
     removed: Vec<Name>,
     unchanged: usize,
 }
@@ -177,10 +180,7 @@ fn fields(spec: &ScheduleSpec) -> Map<String, Value> {
     }
 }
 
-fn differences(
-    before: &Map<String, Value>,
-    after: &Map<String, Value>,
-) -> Vec<(String, Value, Value)> {
+fn differences(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Difference> {
     let mut keys: Vec<&String> = before.keys().chain(after.keys()).collect();
     keys.sort();
     keys.dedup();

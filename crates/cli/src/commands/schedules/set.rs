@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::json;
 use taskwright::{CatchUp, Overlap, Recurrence, ScheduleChange, ScheduleSpec, Timestamp};
 use taskwright_core::schedule::Policy;
-use taskwright_core::{Name, RetryPolicy, parse_duration};
+use taskwright_core::{Name, Requirement, RetryPolicy, parse_duration};
 use taskwright_engine::JobRequest;
 
 use crate::arguments::Global;
@@ -119,6 +119,9 @@ pub struct Arguments {
     /// The wait before each further attempt
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     retry_delay: Option<Duration>,
+    /// What its jobs require of their worker, like 'gpu>=24,region in (eu us)'
+    #[arg(long, value_name = "LABELS", default_value = "")]
+    requires: Requirement,
     /// A word to find its jobs by; up to 7
     #[arg(long = "tag", value_name = "WORD")]
     tags: Vec<String>,
@@ -160,6 +163,7 @@ impl Arguments {
         job.priority = self.priority;
         job.max_attempts = self.max_attempts;
         job.timeout = self.timeout;
+        job.requires = self.requires;
         job.tags = self.tags.iter().map(|tag| tag.as_str().into()).collect();
         job.retry = self.retry_delay.map(|delay| RetryPolicy::Fixed {
             delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskwright_core::{Json, Name, OnConflict, Replace, RetryPolicy, Unique, Until};
+use taskwright_core::{Json, Name, OnConflict, Replace, Requirement, RetryPolicy, Unique, Until};
 
-use super::{micros, name};
+use super::{corrupt, micros, name};
 use crate::api::{JobRequest, Start};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -29,6 +29,8 @@ pub(super) struct JobBody {
     limit_keys: Vec<Arc<str>>,
     unique: Option<UniqueBody>,
     on_conflict: ConflictBody,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    requires: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +95,7 @@ impl JobBody {
             tags: job.tags.clone(),
             group: job.group.clone(),
             limit_keys: job.limit_keys.clone(),
+            requires: (!job.requires.is_none()).then(|| job.requires.to_string()),
             unique: job.unique.as_ref().map(|unique| UniqueBody {
                 key: unique.key.clone(),
                 until: match unique.until {
@@ -146,6 +149,10 @@ impl JobBody {
                 },
             }),
             on_conflict: self.on_conflict.on_conflict(),
+            requires: match self.requires {
+                Some(text) => text.parse().map_err(corrupt)?,
+                None => Requirement::NONE,
+            },
             ..JobRequest::new(task, Json::from_trusted(self.args.get()))
         })
     }

@@ -109,3 +109,7 @@ fn micros(duration: Duration) -> u64 {
 fn name(text: &str) -> Result<Name> {
     Name::new(text).map_err(corrupt)
 }
+
+#[cfg(test)]
+#[path = "../tests/saved.rs"]
+mod tests;

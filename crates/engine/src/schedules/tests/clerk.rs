@@ -85,7 +85,7 @@ impl Bench {
     async fn claim(&self) -> ClaimedJob {
         self.claims.set(self.claims.get() + 1);
         let profile =
-            Profile { queues: vec![Name::default_name()], tasks: None, labels: Vec::new() };
+            Profile { queues: vec![Name::default_name()], tasks: None, labels: Default::default() };
         let claim = Claim {
             namespace: Name::default_name(),
             worker: WorkerId::from_u128(1),
@@ -306,7 +306,7 @@ async fn calendars_leave_days_out() {
     bench.engine.set_calendar("tester", &default, &days, text).await.unwrap();
     bench.set(excluding).await;
     assert_eq!(bench.view().await.next_at.unwrap().to_string(), "2026-03-04T09:00:00Z");
-    assert_eq!(bench.engine.calendars(&default).await.unwrap(), [days.clone()]);
+    assert_eq!(bench.engine.calendars(&default).await.unwrap(), vec![days.clone()]);
     let named = bench.engine.set_calendar("tester", &default, &days, None).await.unwrap_err();
     assert_eq!(named.code, ErrorCode::Conflict);
 
