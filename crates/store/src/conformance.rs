@@ -59,16 +59,6 @@ pub trait Harness: Send + Sync {
     /// The clock of the store.
     fn clock(&self) -> Arc<ManualClock>;
 
-    /// Whether the store cannot keep keys unique or change waiting jobs yet.
-    fn lacks_unique(&self) -> bool {
-        false
-    }
-
-    /// Whether the store cannot limit what may start yet.
-    fn lacks_limits(&self) -> bool {
-        false
-    }
-
     /// The store closed and opened again with the same retention; `None` where nothing of it
     /// outlives the process (it stays open then).
     async fn reopen(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>>;

@@ -33,9 +33,6 @@ impl Scene<'_> {
 
 /// As many jobs with a key run as it may; the others wait in its line and are in nobody's way.
 pub async fn a2_jobs_without_room_stand_in_line(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(key("disk"), at_once(2)).await;
     let disk = (1..=5).map(|number| keyed(number, &["disk"])).collect();
@@ -59,9 +56,6 @@ pub async fn a2_jobs_without_room_stand_in_line(harness: &dyn Harness) {
 
 /// Each key that a pattern names has a limit of its own, and so has each group.
 pub async fn each_key_of_a_pattern_is_limited_for_itself(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(key("tenant:*"), at_once(1)).await;
     scene.limit(key("tenant:big"), at_once(3)).await;
@@ -78,9 +72,6 @@ pub async fn each_key_of_a_pattern_is_limited_for_itself(harness: &dyn Harness) 
 
 /// A job with several keys starts when all have room.
 pub async fn a_job_needs_room_at_all_its_keys(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(key("tenant"), at_once(2)).await;
     scene.limit(key("user:*"), at_once(1)).await;
@@ -98,9 +89,6 @@ pub async fn a_job_needs_room_at_all_its_keys(harness: &dyn Harness) {
 
 /// A key that no other job has stops the only one that has it.
 pub async fn a_key_of_one_job_stops_it(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(key("open"), at_once(5)).await;
     scene.limit(key("shut"), at_once(0)).await;
@@ -114,9 +102,6 @@ pub async fn a_key_of_one_job_stops_it(harness: &dyn Harness) {
 
 /// The line is served by rank: urgent jobs first, then by age.
 pub async fn lines_are_served_in_order(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(key("one"), at_once(1)).await;
     scene.add(vec![keyed(1, &["one"])]).await;
@@ -134,9 +119,6 @@ pub async fn lines_are_served_in_order(harness: &dyn Harness) {
 
 /// A rate puts the key on the timer: a sweep calls the next of its line when its time has come.
 pub async fn a3_a_key_with_a_rate_waits_for_its_time(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(key("api"), per_minute(6, 1)).await;
     scene.add((1..=4).map(|number| keyed(number, &["api"])).collect()).await;
@@ -161,9 +143,6 @@ pub async fn a3_a_key_with_a_rate_waits_for_its_time(harness: &dyn Harness) {
 
 /// A claim finds those out that have no room any more, and gives what stands behind them.
 pub async fn a4_ready_is_a_candidate(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.add((1..=4).map(|number| keyed(number, &["disk"])).collect()).await;
     scene.add(vec![job(5)]).await;
@@ -180,9 +159,6 @@ pub async fn a4_ready_is_a_candidate(harness: &dyn Harness) {
 
 /// What a claim itself makes ready stands in its answer where it belongs.
 pub async fn a_claim_answers_in_order(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(key("one"), at_once(1)).await;
     scene.add(vec![keyed(1, &["one", "none"]), keyed(2, &["one"]), job(3)]).await;
@@ -196,9 +172,6 @@ pub async fn a_claim_answers_in_order(harness: &dyn Harness) {
 
 /// Ready jobs that nobody takes do not hold a key against those of another task.
 pub async fn a_line_is_served_lane_by_lane(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(key("disk"), at_once(1)).await;
     let unserved = |number| NewJob { task: name("unserved"), ..keyed(number, &["disk"]) };
@@ -212,9 +185,6 @@ pub async fn a_line_is_served_lane_by_lane(harness: &dyn Harness) {
 
 /// Who stands in a line can be cancelled, adjusted, expired, and is there after a restart.
 pub async fn jobs_in_line_are_jobs_like_others(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(key("one"), at_once(1)).await;
     let expires_at = Some(scene.now().plus(MINUTE));
@@ -248,9 +218,6 @@ pub async fn jobs_in_line_are_jobs_like_others(harness: &dyn Harness) {
 
 /// The lease of a lost worker gives its room back.
 pub async fn a1_a_lost_worker_gives_its_room_back(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(key("one"), at_once(1)).await;
     scene.add(vec![keyed(1, &["one"]), keyed(2, &["one"])]).await;
@@ -264,9 +231,6 @@ pub async fn a1_a_lost_worker_gives_its_room_back(harness: &dyn Harness) {
 
 /// With hundreds of ready jobs that have no room, a claim still comes to those behind them.
 pub async fn a4_a_claim_looks_no_further_than_it_may(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.add((1..=700).map(|number| keyed(number, &["none"])).collect()).await;
     scene.add(vec![job(701)]).await;

@@ -152,9 +152,6 @@ pub async fn a_job_keeps_what_it_requires(harness: &dyn Harness) {
 
 /// A key has room for a worker of each requirement: a job that nobody matches keeps none from others.
 pub async fn a_job_in_line_keeps_what_it_requires(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(taskwright_core::Subject::Key("disk".into()), at_once(1)).await;
     let keyed = |number, requires: &str| {

@@ -35,9 +35,6 @@ impl Scene<'_> {
 
 /// What was set is shown, the newest setting of each subject.
 pub async fn policies_are_kept(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let queue = || Subject::Queue(name("mail"));
     let group = || Subject::Group { queue: name("mail"), group: "größe *".into() };
@@ -64,9 +61,6 @@ pub async fn policies_are_kept(harness: &dyn Harness) {
 
 /// There is room for so many policies and no more.
 pub async fn s11_policies_are_limited(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let numbered = |number: usize| Subject::Key(format!("key {number}").into());
     let commands = |from: usize, to: usize| {
@@ -86,9 +80,6 @@ pub async fn s11_policies_are_limited(harness: &dyn Harness) {
 
 /// A queue runs as many jobs at once as it may, over all workers; the others stay ready.
 pub async fn a1_a_queue_runs_so_many_at_once(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let other = NewJob { queue: name("other"), ..job(9) };
     scene.add([jobs(1..=5), vec![other]].concat()).await;
@@ -112,9 +103,6 @@ pub async fn a1_a_queue_runs_so_many_at_once(harness: &dyn Harness) {
 
 /// A task runs as many jobs at once as it may, over all queues.
 pub async fn a1_a_task_runs_so_many_at_once(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(Subject::Task(name("task")), at_once(1)).await;
     let elsewhere = NewJob { queue: name("other"), ..job(2) };
@@ -129,9 +117,6 @@ pub async fn a1_a_task_runs_so_many_at_once(harness: &dyn Harness) {
 
 /// A waiting claim gets what an ended attempt, a changed policy or the time makes room for.
 pub async fn a_waiting_claim_is_fed_by_room(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let queue = || Subject::Queue(Name::default_name());
     scene.limit(queue(), at_once(1)).await;
@@ -171,9 +156,6 @@ impl Scene<'_> {
 
 /// The starts of a queue keep to its rate, and a restart does not forget what was used.
 pub async fn a3_a_queue_starts_so_many_in_a_time(harness: &dyn Harness) {
-    if harness.lacks_limits() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.limit(Subject::Queue(Name::default_name()), per_minute(60, 3)).await;
     scene.add(jobs(1..=9)).await;

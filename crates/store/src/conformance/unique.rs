@@ -49,9 +49,6 @@ impl Scene<'_> {
 
 /// The second job with a key is not written; the answer names the first.
 pub async fn a_unique_key_has_one_holder(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let elsewhere = NewJob { namespace: name("elsewhere"), ..unique(4, "key", FINISHED) };
     let jobs = vec![unique(1, "key", FINISHED), unique(2, "key", FINISHED), elsewhere];
@@ -75,9 +72,6 @@ pub async fn a_unique_key_has_one_holder(harness: &dyn Harness) {
 
 /// A job may ask to be refused rather than to be a duplicate.
 pub async fn a_taken_key_refuses_where_asked(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.add(vec![unique(1, "key", FINISHED)]).await;
     let strict = |n| NewJob { on_conflict: OnConflict::Refuse, ..unique(n, "key", FINISHED) };
@@ -103,9 +97,6 @@ pub async fn a_taken_key_refuses_where_asked(harness: &dyn Harness) {
 
 /// Of many who ask at the same time one gets the key.
 pub async fn a_unique_key_is_won_by_one(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     for round in 0..10 {
         let key = format!("key {round}");
@@ -132,9 +123,6 @@ pub async fn a_unique_key_is_won_by_one(harness: &dyn Harness) {
 
 /// A key is free in the moment in which its job ends or is claimed, as it was asked.
 pub async fn a_unique_key_is_free_at_once(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let mut worker = Hand::new(1);
     scene.add(vec![unique(1, "key", FINISHED), unique(2, "early", Until::Claimed)]).await;
@@ -174,9 +162,6 @@ pub async fn a_unique_key_is_free_at_once(harness: &dyn Harness) {
 
 /// A key may be held for a time, whatever becomes of the job, as long as the job is kept.
 pub async fn a_unique_key_is_held_for_its_time(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let mut worker = Hand::new(1);
     scene.add(vec![unique(1, "key", A_MINUTE), unique(2, "other", A_MINUTE)]).await;
@@ -199,9 +184,6 @@ pub async fn a_unique_key_is_held_for_its_time(harness: &dyn Harness) {
 
 /// A waiting job gets the fields of the new one that were named, and no others.
 pub async fn a_waiting_job_is_replaced(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let in_an_hour = Some(scene.now().plus(HOUR));
     scene.add(vec![NewJob { run_at: in_an_hour, ..replacing(1, Replace::default()) }]).await;
@@ -260,9 +242,6 @@ pub async fn a_waiting_job_is_replaced(harness: &dyn Harness) {
 
 /// A stream of jobs becomes one run when it pauses, or at the latest when it was said.
 pub async fn a_debounce_waits_for_a_pause(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let debounce = Replace::debounce(Some(150_000));
     let first = scene.now();
@@ -286,9 +265,6 @@ pub async fn a_debounce_waits_for_a_pause(harness: &dyn Harness) {
 
 /// A job that is ready can be pushed back, and one that waits be made ready at once.
 pub async fn a_replaced_job_changes_its_place(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let push = Replace { run_at: true, ..Replace::default() };
     scene.add(vec![replacing(1, push)]).await;
@@ -313,9 +289,6 @@ pub async fn a_replaced_job_changes_its_place(harness: &dyn Harness) {
 
 /// A redrive does not take a key from its new holder.
 pub async fn a_redrive_needs_its_key(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.add(vec![unique(1, "key", FINISHED)]).await;
     scene.command(cancel(1, "not now")).await;
@@ -330,9 +303,6 @@ pub async fn a_redrive_needs_its_key(harness: &dyn Harness) {
 
 /// Who holds which key outlives the process.
 pub async fn unique_keys_survive_a_restart(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let mut worker = Hand::new(1);
     let until_claimed = unique(4, "early", Until::Claimed);
@@ -361,9 +331,6 @@ fn replacing_key(number: u128, key: &str) -> NewJob {
 
 /// An import does not take a key from its holder.
 pub async fn an_import_needs_its_key(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     let origin = crate::model::NaiveStore::new(Arc::clone(&scene.clock) as Arc<_>);
     let origin = scene.beside(Arc::new(origin));
@@ -384,9 +351,6 @@ pub async fn an_import_needs_its_key(harness: &dyn Harness) {
 
 /// People change how urgent a waiting job is, and when it runs.
 pub async fn a_waiting_job_is_adjusted(harness: &dyn Harness) {
-    if harness.lacks_unique() {
-        return;
-    }
     let scene = Scene::open(harness).await;
     scene.add(jobs(1..=4)).await;
     assert_eq!(scene.command(adjust(3, Some(10), None)).await, done(StateName::Available));

@@ -208,17 +208,15 @@ impl<'h> World<'h> {
             Some(RetryPolicy::List { delays_ms: vec![100, 30_000] }),
         ];
         let run_at = shape.run_in.map(|ahead| shifted(now, ahead));
-        let has_limits = !self.harness.lacks_limits();
-        let unique = shape.unique.filter(|_| !self.harness.lacks_unique());
-        let (unique, on_conflict) = unique.as_ref().map(unique_of).unzip();
+        let (unique, on_conflict) = shape.unique.as_ref().map(unique_of).unzip();
         let extras = Extras {
             retry: retry[shape.retry % RETRIES].clone(),
             expires_at: shape.expires_in.map(|ahead| now.plus(seconds(ahead))),
             tags: if shape.tagged { vec!["tagged".into()] } else { Vec::new() },
             unique,
-            group: shape.group.filter(|_| has_limits).map(group),
+            group: shape.group.map(group),
             requires: requirement(shape.requires),
-            limit_keys: if has_limits { limit_keys(shape.keys) } else { Vec::new() },
+            limit_keys: limit_keys(shape.keys),
             ..Extras::default()
         };
         self.remembered(NewJob {
@@ -415,7 +413,6 @@ impl<'h> World<'h> {
             }),
             CommandPick::Redrive(which, attempts) => job(which)
                 .map(|(namespace, id)| Command::Redrive { namespace, id, attempts: *attempts }),
-            CommandPick::Adjust(..) if self.harness.lacks_unique() => None,
             CommandPick::Adjust(which, priority, run_in) => job(which).map(|(namespace, id)| {
                 let run_at = run_in.map(|ahead| shifted(self.clock.now(), ahead));
                 Command::Adjust { namespace, id, priority: *priority, run_at }
@@ -423,7 +420,6 @@ impl<'h> World<'h> {
             CommandPick::Delete(which) => {
                 job(which).map(|(namespace, id)| Command::Delete { namespace, id })
             }
-            CommandPick::SetPolicy(..) if self.harness.lacks_limits() => None,
             CommandPick::SetPolicy(subject, policy) => Some(Command::SetPolicy {
                 namespace: namespace(false),
                 subject: subject_of(*subject),
