@@ -87,7 +87,10 @@ fn a_table_of_format_1_is_upgraded() {
     apply(&mut table, vec![insert(1, 0)]);
     drop(table);
     let old = Connection::open(&path).unwrap();
-    old.execute_batch("DROP VIEW job; ALTER TABLE lanes DROP COLUMN requires; DROP TABLE held; DROP TABLE timed_holds; DROP TABLE policies; DROP TABLE arrivals; PRAGMA user_version = 1;").unwrap();
+    let newer = ["held", "timed_holds", "policies", "arrivals", "documents"];
+    let drops: String = newer.map(|table| format!("DROP TABLE {table};")).concat();
+    old.execute_batch("DROP VIEW job; ALTER TABLE lanes DROP COLUMN requires;").unwrap();
+    old.execute_batch(&format!("{drops} PRAGMA user_version = 1;")).unwrap();
     drop(old);
     let mut table = Table::open(&path, 1).unwrap();
     assert_eq!((table.position(), table.whole()), (2, 2));
