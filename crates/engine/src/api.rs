@@ -18,6 +18,7 @@ use crate::costs::Costs;
 use crate::error::Result;
 use crate::place::{PlaceRequest, Placement, place};
 use crate::schedules::Scheduling;
+use crate::why::{Why, why};
 
 /// A job as somebody asks for it. `None` and empty mean the default.
 #[derive(Clone, Debug)]
@@ -219,6 +220,12 @@ pub trait Api: Send + Sync + 'static {
         let workers = self.workers(&request.namespace).await?;
         let now = self.describe().await?.now;
         Ok(place(&request, &workers, now))
+    }
+    /// Why a job does not run yet: all that keeps it from starting, the jobs before it, and when it
+    /// may start. It looks at things one after another: what it tells is of about now. `None`: there
+    /// is no such job.
+    async fn why(&self, namespace: &Name, id: JobId) -> Result<Option<Why>> {
+        why(self, namespace, id).await
     }
     /// The processes that have the store open; where only one can, that one.
     async fn nodes(&self) -> Result<Vec<NodeView>> {

@@ -16,6 +16,7 @@ pub mod schedules;
 mod sweeper;
 mod validate;
 mod waiters;
+pub mod why;
 
 pub use api::{Api, Enqueued, JobRequest, Start, Work, WorkReply};
 pub use costs::{Cost, CostCell, CostSums, Costs, TaskCosts, Times, WorkerCosts};
@@ -26,3 +27,4 @@ pub use place::{Exclusion, ExclusionRule, PlaceRequest, Placed, Placement};
 pub use schedules::{
     Backfilled, Recurrence, ScheduleChange, ScheduleSpec, ScheduleView, Scheduling, Standing,
 };
+pub use why::{Ahead, Blocker, BlockerKind, Why};

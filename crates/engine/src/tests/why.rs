@@ -1,0 +1,160 @@
+use std::sync::Arc;
+
+use taskwright_core::{Json, Labels, Rate, WorkerId};
+use taskwright_store::{
+    Claim, ClaimedJob, Command, Heartbeat, ManualClock, NaiveStore, Outcome, Profile, Report,
+    WorkerInfo,
+};
+
+use super::*;
+use crate::{Engine, JobRequest, Start};
+
+struct Bench {
+    engine: Arc<Engine>,
+    clock: Arc<ManualClock>,
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn id(number: u128) -> JobId {
+    JobId::from_u128(number)
+}
+
+fn job(number: u128) -> JobRequest {
+    JobRequest { id: Some(id(number)), ..JobRequest::new(name("send"), Json::null()) }
+}
+
+fn bench() -> Bench {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000)));
+    let store = Arc::new(NaiveStore::new(clock.clone()));
+    Bench { engine: Engine::start_unswept(store).unwrap(), clock }
+}
+
+impl Bench {
+    async fn add(&self, job: JobRequest) {
+        self.engine.enqueue(vec![job], false).await.unwrap();
+    }
+
+    async fn command(&self, command: Command) {
+        self.engine.control("tester", vec![command]).await.unwrap();
+    }
+
+    /// A worker of two slots that serves the default queue claims so many jobs.
+    async fn claim(&self, seq: u64, max: usize) -> Vec<ClaimedJob> {
+        let worker = WorkerId::from_u128(1);
+        let namespace = Name::default_name();
+        let queues = vec![Name::default_name()];
+        let profile = Arc::new(Profile { queues, tasks: None, labels: Labels::default() });
+        let wait = Duration::ZERO;
+        let (in_process, namespace) = (false, namespace);
+        let claim =
+            Claim { namespace: namespace.clone(), worker, seq, profile, max, wait, in_process };
+        let claimed = self.engine.claim(claim).await.unwrap();
+        let info = WorkerInfo { name: "w".into(), slots: 2, stopping: false };
+        let held = claimed.iter().map(|job| (job.id, job.token)).collect();
+        let (settled, progress) = (0, Vec::new());
+        let beat = Heartbeat { namespace, worker, settled, held, progress, info };
+        self.engine.heartbeat(beat).await.unwrap();
+        claimed
+    }
+
+    async fn complete(&self, job: &ClaimedJob) {
+        let outcome = Outcome::Completed { result: None };
+        let report =
+            Report { namespace: Name::default_name(), id: job.id, token: job.token, outcome };
+        self.engine.report(vec![report]).await.unwrap();
+    }
+
+    async fn why(&self, number: u128) -> Why {
+        self.engine.why(&Name::default_name(), id(number)).await.unwrap().unwrap()
+    }
+
+    async fn limit(&self, subject: Subject, policy: Policy) {
+        let namespace = Name::default_name();
+        self.command(Command::SetPolicy { namespace, subject, policy: Some(policy) }).await;
+    }
+}
+
+fn kinds(why: &Why) -> Vec<BlockerKind> {
+    why.blockers.iter().map(|blocker| blocker.kind).collect()
+}
+
+fn at_once(concurrency: u32) -> Policy {
+    Policy { concurrency: Some(concurrency), ..Policy::default() }
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_serves_says_so() {
+    let bench = bench();
+    bench.add(job(1)).await;
+    let why = bench.why(1).await;
+    assert_eq!(kinds(&why), [BlockerKind::Placement]);
+    assert_eq!(why.ahead, Some(Ahead { jobs: 0, is_exact: true }));
+    assert_eq!((why.start, why.verdict.is_empty()), (None, false));
+    let nobody = bench.engine.why(&Name::default_name(), id(9)).await.unwrap();
+    assert_eq!(nobody, None);
+}
+
+#[tokio::test]
+async fn every_blocker_is_told() {
+    let bench = bench();
+    let later = Start::After(Duration::from_secs(90));
+    bench.add(JobRequest { start: later, ..job(1) }).await;
+    let namespace = Name::default_name();
+    bench.command(Command::Pause { namespace, queue: Name::default_name() }).await;
+    bench.limit(Subject::Queue(Name::default_name()), at_once(0)).await;
+    let rate = Some(Rate::new(10, Duration::from_secs(60)));
+    bench.limit(Subject::Task(name("send")), Policy { rate, ..Policy::default() }).await;
+    let why = bench.why(1).await;
+    use BlockerKind::{Limit, Paused, Placement, Time};
+    assert_eq!(kinds(&why), [Time, Paused, Limit, Limit, Placement]);
+    assert!(why.verdict.starts_with("it is scheduled: due in 1m 30s"), "{}", why.verdict);
+    assert_eq!(why.blockers[1].detail, "queue default is paused");
+    assert_eq!(why.blockers[2].detail, "queue default runs 0, and at most 0 at once");
+    assert!(why.blockers[3].detail.ends_with("10 starts in 1m"), "{:?}", why.blockers[3]);
+}
+
+#[tokio::test]
+async fn who_holds_a_key_is_named() {
+    let bench = bench();
+    bench.limit(Subject::Key("api:*".into()), at_once(1)).await;
+    for number in 1..=2 {
+        let keyed = JobRequest { limit_keys: vec!["api:stripe".into()], ..job(number) };
+        bench.add(keyed).await;
+    }
+    bench.claim(1, 2).await;
+    let why = bench.why(2).await;
+    assert_eq!(kinds(&why), [BlockerKind::Line]);
+    let told = &why.verdict;
+    assert!(told.contains("limit key api:stripe, which allows at most 1 at once"), "{told}");
+    assert!(told.contains(&format!("held by job {}", id(1))), "{told}");
+    let running = bench.why(1).await;
+    assert!(running.verdict.starts_with("it runs on worker "), "{}", running.verdict);
+    assert_eq!(running.blockers, []);
+}
+
+#[tokio::test]
+async fn a_start_is_estimated_from_what_was_seen() {
+    let bench = bench();
+    for number in 1..=6 {
+        bench.add(job(number)).await;
+    }
+    let first = bench.claim(1, 1).await;
+    assert_eq!(bench.why(6).await.start, None, "there are no data");
+    bench.clock.advance(Duration::from_secs(10));
+    bench.engine.sweep().await.unwrap();
+    bench.complete(&first[0]).await;
+    bench.claim(2, 2).await;
+    let why = bench.why(6).await;
+    assert_eq!(kinds(&why), [BlockerKind::Slots]);
+    assert_eq!(why.verdict, "1 worker matches, and all of their 2 slots are taken");
+    assert_eq!(why.ahead, Some(Ahead { jobs: 2, is_exact: true }));
+    let now = bench.engine.describe().await.unwrap().now;
+    let (soon, late) = why.start.unwrap();
+    let (soon, late) = (soon.since(now), late.since(now));
+    // Two jobs ahead, and one of those that run, of about 10 s on 2 slots. The engine measures
+    // running times by a clock of its own, which did not move.
+    assert!(soon <= late && late <= Duration::from_secs(20), "{soon:?} {late:?}");
+}
