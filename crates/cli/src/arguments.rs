@@ -8,7 +8,7 @@ use taskwright_core::Name;
 use crate::commands::{
     adjust, bench, calendars, cancel, claim, costs, delete, doctor, each, enqueue, fsck, job, jobs,
     limit, limits, migrate, moving, nodes, pause, peek, place, queues, redrive, report, resume,
-    schedules, serve, simulate, size, worker, workers,
+    schedules, serve, simulate, size, why, worker, workers,
 };
 
 /// Durable jobs: enqueue them, run them, get results; nothing is lost when anything is killed.
@@ -82,6 +82,8 @@ pub enum Command {
     Workers(workers::Arguments),
     /// Show how long which tasks waited for and ran on which workers
     Costs(costs::Arguments),
+    /// Tell why a job does not run yet
+    Why(why::Arguments),
     /// Tell which workers may run a job, and why the others may not
     Place(place::Arguments),
     /// List the processes that have the store open

@@ -69,6 +69,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Size(arguments) => commands::size::run(&global, arguments).await,
         Command::Workers(arguments) => commands::workers::run(&global, arguments).await,
         Command::Costs(arguments) => commands::costs::run(&global, arguments).await,
+        Command::Why(arguments) => commands::why::run(&global, arguments).await,
         Command::Place(arguments) => commands::place::run(&global, arguments).await,
         Command::Nodes(arguments) => commands::nodes::run(&global, arguments).await,
         Command::Limits(arguments) => commands::limits::run(&global, arguments).await,

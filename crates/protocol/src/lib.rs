@@ -33,6 +33,7 @@ mod schedules;
 pub mod service;
 mod status;
 mod unique;
+mod why;
 mod work;
 mod write;
 
@@ -51,6 +52,7 @@ pub use operation::{Operation, UnknownOperation};
 pub use remote::{RemoteApi, Transport};
 pub use schedules::{read_schedule, write_schedule, write_schedule_view};
 pub use service::answer;
+pub use why::write_why;
 
 #[cfg(test)]
 #[path = "tests/wire.rs"]

@@ -11,7 +11,7 @@ use crate::listen::{self, Listen};
 use crate::look::{self, Get, Peek, Wait};
 use crate::operation::Operation;
 use crate::schedules::{self, Look};
-use crate::{claim, control, costs, heartbeat, job, place, policy, report, status, work};
+use crate::{claim, control, costs, heartbeat, job, place, policy, report, status, why, work};
 
 /// Answers one request. `actor` is who asks, for the audit record.
 pub async fn answer(
@@ -114,6 +114,14 @@ pub async fn job(api: &dyn Api, namespace: &Name, id: JobId, wait: Duration) -> 
     };
     match found {
         Some(job) => Ok(job::encode(&job)),
+        None => Err(no_job(id)),
+    }
+}
+
+/// Why a job does not run yet.
+pub async fn why(api: &dyn Api, namespace: &Name, id: JobId) -> Result<Vec<u8>> {
+    match api.why(namespace, id).await? {
+        Some(why) => Ok(why::encode(&why)),
         None => Err(no_job(id)),
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
     let mut guarded = Router::new()
         .route("/v1/jobs", post(enqueue).get(list))
         .route("/v1/jobs/{id}", get(job).delete(delete_job))
+        .route("/v1/jobs/{id}/why", get(why))
         .route("/v1/jobs/{id}/cancel", post(cancel))
         .route("/v1/jobs/{id}/redrive", post(redrive))
         .route("/v1/jobs/{id}/adjust", post(adjust))
@@ -156,6 +157,11 @@ async fn job(State(context): Shared, Path(id): Path<String>, RawQuery(query): Ra
     let (namespace, wait) = (query.namespace()?, query.wait()?);
     query.finish()?;
     context.ask(wait, service::job(&*context.api, &namespace, id, wait)).await
+}
+
+async fn why(State(context): Shared, Path(id): Path<String>, RawQuery(query): RawQuery) -> Answer {
+    let (id, namespace) = (job_id(&id)?, only_namespace(query.as_deref())?);
+    context.ask(Duration::ZERO, service::why(&*context.api, &namespace, id)).await
 }
 
 async fn delete_job(

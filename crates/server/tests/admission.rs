@@ -190,3 +190,17 @@ async fn bad_input_is_refused_and_changes_nothing() {
     server.post(&path, far).await.problem(413, "over_limit", &[ID, "run_at"]);
     assert_eq!((server.state().await, policies(&server).await), before);
 }
+
+#[tokio::test]
+async fn a_job_tells_why_it_waits() {
+    let server = Running::start().await;
+    let path = format!("/v1/jobs/{ID}/why");
+    server.get(&path).await.problem(404, "not_found", &[ID]);
+    set(&server, json!({ "queue": "default", "concurrency": 0 })).await;
+    enqueue(&server, json!({ "id": ID, "task": "add" })).await;
+    let why = server.get(&path).await.ok();
+    let kinds: Vec<_> = why["blockers"].as_array().unwrap().iter().map(|b| &b["kind"]).collect();
+    assert_eq!(kinds, [&json!("limit"), &json!("placement")], "{why}");
+    assert_eq!((&why["id"], &why["ahead"]), (&json!(ID), &json!(0)), "{why}");
+    assert_eq!(why["verdict"], "queue default runs 0, and at most 0 at once");
+}

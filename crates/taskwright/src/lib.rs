@@ -81,9 +81,9 @@ pub use taskwright_core::{
     Until, WorkerId, format_duration, limits, parse_duration,
 };
 pub use taskwright_engine::{
-    Api, Backfilled, Cost, CostCell, CostSums, Costs, Enqueued, Error, ErrorCode, JobRequest,
-    Recurrence, Result, ScheduleChange, ScheduleSpec, ScheduleView, Standing, Start, TaskCosts,
-    Times, WorkerCosts,
+    Ahead, Api, Backfilled, Blocker, BlockerKind, Cost, CostCell, CostSums, Costs, Enqueued, Error,
+    ErrorCode, JobRequest, Recurrence, Result, ScheduleChange, ScheduleSpec, ScheduleView,
+    Standing, Start, TaskCosts, Times, Why, WorkerCosts,
 };
 pub use taskwright_engine::{Exclusion, ExclusionRule, PlaceRequest, Placed, Placement};
 pub use taskwright_local::Soundness;

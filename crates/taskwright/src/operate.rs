@@ -1,7 +1,9 @@
 //! Limits, placement, and changes of jobs that wait.
 
 use taskwright_core::{JobId, Policy, Subject};
-use taskwright_engine::{Error, ErrorCode, JobRequest, PlaceRequest, Placement, Result, Start};
+use taskwright_engine::{
+    Error, ErrorCode, JobRequest, PlaceRequest, Placement, Result, Start, Why,
+};
 use taskwright_store::{Command, Controlled};
 
 use crate::adjust::Adjust;
@@ -64,6 +66,12 @@ impl Taskwright {
         let namespace = self.shared.namespace.clone();
         let request = PlaceRequest { namespace, queue, task, requires };
         self.retrying(|| self.shared.api.place(request.clone())).await
+    }
+
+    /// Why a job does not run yet: all that keeps it from starting, the jobs before it, and when it may
+    /// start; `None`: there is no such job.
+    pub async fn why(&self, id: JobId) -> Result<Option<Why>> {
+        self.retrying(|| self.shared.api.why(&self.shared.namespace, id)).await
     }
 
     /// Changes the priority or start of a job that waits: for its time, a worker, or in a line. One

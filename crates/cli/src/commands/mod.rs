@@ -29,6 +29,7 @@ pub mod schedules;
 pub mod serve;
 pub mod simulate;
 pub mod size;
+pub mod why;
 pub mod worker;
 pub mod workers;
 
