@@ -177,6 +177,25 @@ fn jobs_are_cancelled_redriven_and_deleted_by_id_and_by_queue() {
 }
 
 #[test]
+fn dead_jobs_are_redriven_by_tag_at_a_rate() {
+    let store = Store::new();
+    for (tag, times) in [("a", 6), ("b", 1)] {
+        for _ in 0..times {
+            let id = store.enqueue(&["add", "--tag", tag, "--max-attempts", "1"]);
+            let taken = store.run(&["claim", "--json"]).exits(0).json().remove(0);
+            let token = taken["token"].as_str().unwrap();
+            store.run(&["report", &id, token, "failed", "--error", "it broke"]).exits(0);
+        }
+    }
+    let began = std::time::Instant::now();
+    let redrive = ["redrive", "--queue", "default", "--tag", "a", "--rate", "10/1s"];
+    assert_eq!(store.run(&redrive).exits(0).text(), "6 jobs redriven.\n");
+    assert!(began.elapsed() >= std::time::Duration::from_millis(500), "one each 100 ms");
+    let queue = store.run(&["queues", "--json"]).exits(0).json().remove(0);
+    assert_eq!((&queue["ready"], &queue["dead"]), (&6.into(), &1.into()), "{queue}");
+}
+
+#[test]
 fn queues_can_be_looked_at_paused_and_resumed() {
     let store = Store::new();
     let id = store.enqueue(&["t", "--queue", "q"]);

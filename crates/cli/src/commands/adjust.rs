@@ -47,11 +47,8 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
         Some(delay) => Some(app.describe().await?.now.plus(delay)),
         None => arguments.run_at,
     };
-    batch::run_with(global, app, arguments.chosen, &WORDING, |namespace, id| Command::Adjust {
-        namespace,
-        id,
-        priority,
-        run_at,
+    batch::run_with(global, app, arguments.chosen, &WORDING, None, |namespace, id| {
+        Command::Adjust { namespace, id, priority, run_at }
     })
     .await
 }

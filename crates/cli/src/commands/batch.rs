@@ -1,18 +1,23 @@
 //! Commands about many jobs: given by id, or all in one state of a queue.
 
 use std::io::{BufRead, stdin};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::json;
 use taskwright::Taskwright;
 use taskwright_core::limits::BATCH_MAX;
-use taskwright_core::{JobId, Name, StateName};
+use taskwright_core::{JobId, Name, Rate, StateName};
 use taskwright_store::{Command, Controlled};
+use tokio::time::Instant;
 
 use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::{connect, show};
+
+/// Between two calls where it is done at a rate.
+const PACE_EVERY: Duration = Duration::from_millis(100);
 
 /// Which jobs are meant.
 #[derive(Debug, Args)]
@@ -26,6 +31,9 @@ pub struct Chosen {
     /// With --queue: only of this task
     #[arg(long, short, value_name = "NAME", requires = "queue")]
     task: Option<Name>,
+    /// With --queue: only with this tag
+    #[arg(long, value_name = "WORD", requires = "queue")]
+    tag: Option<String>,
 }
 
 /// What is done, in words.
@@ -46,7 +54,7 @@ pub async fn run(
     command: impl Fn(Name, JobId) -> Command,
 ) -> Result<Exit> {
     let app = connect::connect(global).await?;
-    run_with(global, app, chosen, wording, command).await
+    run_with(global, app, chosen, wording, None, command).await
 }
 
 /// The same over a connection that is there already.
@@ -55,13 +63,19 @@ pub async fn run_with(
     app: Taskwright,
     chosen: Chosen,
     wording: &Wording,
+    rate: Option<Rate>,
     command: impl Fn(Name, JobId) -> Command,
 ) -> Result<Exit> {
     let is_named = chosen.queue.is_none();
     let ids = if is_named { named(&chosen.ids)? } else { of_queue(&app, &chosen, wording).await? };
     let mut done = 0;
     let mut failed = 0;
-    for batch in ids.chunks(BATCH_MAX) {
+    let pace = rate.map(Pace::of);
+    let began = Instant::now();
+    for batch in ids.chunks(pace.as_ref().map_or(BATCH_MAX, Pace::batch)) {
+        if let Some(pace) = &pace {
+            tokio::time::sleep_until(began + pace.after(done + failed)).await;
+        }
         let commands = batch.iter().map(|&id| command(global.namespace.clone(), id)).collect();
         let answers = app.api().control(&connect::actor(), commands).await?;
         for (&id, answer) in batch.iter().zip(&answers) {
@@ -82,6 +96,29 @@ pub async fn run_with(
         show::print(format_args!("{} {}.", show::counted(done, "job"), wording.done))?;
     }
     Ok(if is_named && failed > 0 { Exit::Failed } else { Exit::Done })
+}
+
+/// How fast it is done to one after another.
+struct Pace {
+    /// The time that one job takes up.
+    each: Duration,
+}
+
+impl Pace {
+    fn of(rate: Rate) -> Pace {
+        Pace { each: Duration::from_millis(rate.period_ms) / rate.count.max(1) }
+    }
+
+    /// So many at once that a call is made about ten times a second.
+    fn batch(&self) -> usize {
+        let batch = PACE_EVERY.as_nanos() / self.each.as_nanos().max(1);
+        usize::try_from(batch).unwrap_or(BATCH_MAX).clamp(1, BATCH_MAX)
+    }
+
+    /// When it is the turn of the next, after so many.
+    fn after(&self, done: u64) -> Duration {
+        self.each.saturating_mul(u32::try_from(done).unwrap_or(u32::MAX))
+    }
 }
 
 fn named(words: &[String]) -> Result<Vec<JobId>> {
@@ -107,6 +144,7 @@ async fn of_queue(app: &Taskwright, chosen: &Chosen, wording: &Wording) -> Resul
         let mut filter = app.filter();
         filter.queue = chosen.queue.clone();
         filter.task = chosen.task.clone();
+        filter.tag = chosen.tag.as_deref().map(Into::into);
         filter.state = Some(state);
         filter.limit = taskwright_core::limits::PAGE_MAX;
         loop {
@@ -168,3 +206,7 @@ fn tell(global: &Global, wording: &Wording, id: JobId, answer: &Controlled) -> R
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "../tests/batch.rs"]
+mod tests;

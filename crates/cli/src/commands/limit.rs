@@ -105,7 +105,7 @@ impl Arguments {
 }
 
 /// `100/1m`; `100/m` is the same.
-fn parse_rate(text: &str) -> Result<Rate, String> {
+pub fn parse_rate(text: &str) -> Result<Rate, String> {
     let example = "write a number and a time, like 100/1m";
     let (count, period) = text.split_once('/').ok_or(example)?;
     let count = count.trim().parse().map_err(|error| format!("{error}; {example}"))?;
