@@ -35,3 +35,4 @@ pub mod workers;
 
 mod batch;
 mod keys;
+mod kind;

@@ -7,13 +7,13 @@ use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::json;
 use taskwright::{CatchUp, Overlap, Recurrence, ScheduleChange, ScheduleSpec, Timestamp};
 use taskwright_core::schedule::Policy;
-use taskwright_core::{Name, Requirement, RetryPolicy, parse_duration};
+use taskwright_core::{Name, parse_duration};
 use taskwright_engine::JobRequest;
 
 use crate::arguments::Global;
-use crate::commands::keys::Keys;
+use crate::commands::kind::Kind;
 use crate::exit::Exit;
-use crate::{connect, payload, show};
+use crate::{connect, show};
 
 /// When a schedule is due.
 #[derive(Debug, Args)]
@@ -81,8 +81,9 @@ Examples:
 pub struct Arguments {
     /// Its name
     name: Name,
-    /// The task of its jobs
-    task: Name,
+    /// The job that it makes.
+    #[command(flatten)]
+    kind: Kind,
     /// When it is due.
     #[command(flatten)]
     when: When,
@@ -101,33 +102,6 @@ pub struct Arguments {
     /// Pause after so many jobs that failed one after another
     #[arg(long, value_name = "N")]
     pause_after: Option<u32>,
-    /// The input of its jobs, JSON: as it is, @FILE, or - for standard input
-    #[arg(long, value_name = "JSON", default_value = "null")]
-    args: String,
-    /// The queue of its jobs
-    #[arg(long, short, value_name = "NAME", default_value = "default")]
-    queue: Name,
-    /// From -10 (least urgent) to 10 (most urgent)
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
-    priority: i8,
-    /// Dead at so many failures [default: 20]
-    #[arg(long, value_name = "N")]
-    max_attempts: Option<u32>,
-    /// The longest an attempt may run, like 90s
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    timeout: Option<Duration>,
-    /// The wait before each further attempt
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    retry_delay: Option<Duration>,
-    /// What its jobs require of their worker, like 'gpu>=24,region in (eu us)'
-    #[arg(long, value_name = "LABELS", default_value = "")]
-    requires: Requirement,
-    /// A word to find its jobs by; up to 7
-    #[arg(long = "tag", value_name = "WORD")]
-    tags: Vec<String>,
-    /// The keys of its jobs.
-    #[command(flatten)]
-    keys: Keys,
 }
 
 /// What happens to an instant while a job of the schedule is live.
@@ -157,18 +131,7 @@ fn parse_catch_up(text: &str) -> Result<CatchUp, String> {
 
 impl Arguments {
     fn spec(self) -> Result<ScheduleSpec> {
-        let args = payload::read("--args", &self.args)?;
-        let mut job = JobRequest::new(self.task, args);
-        job.queue = self.queue;
-        job.priority = self.priority;
-        job.max_attempts = self.max_attempts;
-        job.timeout = self.timeout;
-        job.requires = self.requires;
-        job.tags = self.tags.iter().map(|tag| tag.as_str().into()).collect();
-        job.retry = self.retry_delay.map(|delay| RetryPolicy::Fixed {
-            delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-        });
-        self.keys.apply(&mut job)?;
+        let job = self.kind.request()?;
         let policy = Policy {
             overlap: match self.overlap {
                 OverlapWord::Skip => Overlap::Skip,
