@@ -17,6 +17,11 @@ const USUAL: &str = "postgres://postgres@127.0.0.1:5432";
 /// Where all schemas of tests are.
 const SCHEMAS: &str = "taskwright_test";
 
+/// So many functions that are gone are no trouble yet, …
+const DEAD_MAX: u64 = 20_000;
+/// … nor is a catalogue of functions of so many bytes.
+const CATALOGUE_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Only one process at a time removes what killed ones have left behind.
 const CLEARING_LOCK: u32 = 7600;
 
@@ -100,7 +105,31 @@ fn find_schema_home() -> Result<(String, Session), Error> {
         }
     };
     clear(&session, "select nspname from pg_namespace", drop_schema);
+    shrink(&session);
     Ok((location.database(SCHEMAS), session))
+}
+
+/// Frees what the catalogue keeps of schemas that are gone: thousands of them make each new one take
+/// seconds in place of a quarter, and the server cleans up too seldom for that.
+fn shrink(session: &Session) {
+    let asked = format!(
+        "select case when pg_relation_size('pg_catalog.pg_proc') > {CATALOGUE_BYTES} then 'full' \
+             else 'analyze' end \
+         from pg_stat_sys_tables where relname = 'pg_proc' \
+           and (pg_relation_size('pg_catalog.pg_proc') > {CATALOGUE_BYTES} or n_dead_tup > {DEAD_MAX}) \
+           and pg_try_advisory_lock({CLEARING_LOCK})"
+    );
+    let how = session.value(&asked).unwrap_or_default();
+    if how.is_empty() {
+        return;
+    }
+    // Nobody is held up for long; where somebody holds us up, another run does it.
+    let _ = session.run("set lock_timeout = '200ms'");
+    for table in ["pg_proc", "pg_attribute", "pg_class", "pg_depend"] {
+        let _ = session.run(&format!("vacuum ({how}) pg_catalog.{table}"));
+    }
+    let _ = session.run("reset lock_timeout");
+    let _ = session.run(&format!("select pg_advisory_unlock({CLEARING_LOCK})"));
 }
 
 /// Drops what tests of earlier runs have left behind. What cannot be dropped now is dropped by
