@@ -136,7 +136,7 @@ impl Drop for PostgresStore {
 impl Store for PostgresStore {
     async fn insert(&self, insert: Insert) -> Result<Vec<Inserted>> {
         self.check_open()?;
-        let concerned = serve::of_insert(&insert);
+        let concerned = serve::of_jobs(&insert.jobs);
         let answers = Box::pin(self.insert_gathered(insert)).await?;
         self.serve_after(concerned).await;
         Ok(answers)
@@ -178,7 +178,10 @@ impl Store for PostgresStore {
 
     async fn tick(&self, ticks: Vec<Tick>) -> Result<Vec<Ticked>> {
         self.check_open()?;
-        Box::pin(self.tick_all(ticks)).await
+        let concerned = serve::of_jobs(ticks.iter().flat_map(|tick| &tick.jobs));
+        let answers = Box::pin(self.tick_all(ticks)).await?;
+        self.serve_after(concerned).await;
+        Ok(answers)
     }
 
     async fn documents(&self, wanted: Wanted, limit: usize) -> Result<Vec<Document>> {

@@ -1,6 +1,7 @@
 //! Whether the database is there.
 
 use std::time::SystemTime;
+use taskwright_store::ErrorKind;
 
 /// Whether the database is there, as readiness is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub enum Health {
     Connected,
     /// There is none.
     Unreachable {
+        /// What kind of error it is: one that passes when others let go, or not.
+        kind: ErrorKind,
         /// Since when.
         since: SystemTime,
         /// Why, in a sentence without secrets.
@@ -25,11 +28,11 @@ impl Health {
     }
 
     /// The state after one more failure: `since` stays that of the first.
-    pub(super) fn failed(&mut self, reason: &str) {
+    pub(super) fn failed(&mut self, kind: ErrorKind, reason: &str) {
         let since = match self {
             Health::Unreachable { since, .. } => *since,
             _ => SystemTime::now(),
         };
-        *self = Health::Unreachable { since, why: reason.to_string() };
+        *self = Health::Unreachable { since, kind, why: reason.to_string() };
     }
 }

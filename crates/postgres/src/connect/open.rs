@@ -78,7 +78,7 @@ impl Opener {
             Err(error) => {
                 self.host = 0;
                 self.not_before = self.tried + self.backoff.fail();
-                shared.failed(&error.message);
+                shared.failed(error.kind, &error.message);
             }
         }
         outcome

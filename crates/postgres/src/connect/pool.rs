@@ -238,7 +238,7 @@ impl Shared {
         if self.is_closed() {
             return;
         }
-        self.failed(reason);
+        self.failed(ErrorKind::Unavailable, reason);
         self.revive();
     }
 
@@ -250,15 +250,15 @@ impl Shared {
         }
     }
 
-    pub(super) fn failed(&self, reason: &str) {
-        self.health.send_modify(|health| health.failed(reason));
+    pub(super) fn failed(&self, kind: ErrorKind, reason: &str) {
+        self.health.send_modify(|health| health.failed(kind, reason));
     }
 
     /// The error of a call that got no connection, with what is known of the reason.
     pub(super) fn unreachable(&self, otherwise: &str) -> Error {
         match &*self.health.borrow() {
-            Health::Unreachable { why, .. } => {
-                Error::new(ErrorKind::Unavailable, why.clone()).retry_after(AGAIN)
+            Health::Unreachable { kind, why, .. } => {
+                Error::new(*kind, why.clone()).retry_after(AGAIN)
             }
             _ => unreachable_at(&self.target.place(), otherwise),
         }

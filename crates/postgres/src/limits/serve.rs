@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use taskwright_core::limits::PROMOTIONS_MAX;
-use taskwright_core::{Name, Timestamp};
-use taskwright_store::{Command, Insert, Result, Swept};
+use taskwright_core::{Name, NewJob, Timestamp};
+use taskwright_store::{Command, Result, Swept};
 use tokio_postgres::types::Type;
 
 use super::desk::Desk;
@@ -34,8 +34,8 @@ const TIMERS_MAX: i32 = 10_000;
 const LOOKED_AT: i32 = 200;
 
 /// The namespaces of new jobs that may concern lines.
-pub(crate) fn of_insert(insert: &Insert) -> BTreeSet<Name> {
-    let concerns = insert.jobs.iter().filter(|job| {
+pub(crate) fn of_jobs<'j>(jobs: impl IntoIterator<Item = &'j NewJob>) -> BTreeSet<Name> {
+    let concerns = jobs.into_iter().filter(|job| {
         // Who has a unique key may change a job that waits.
         is_keyed(&job.extras) || job.extras.unique.is_some()
     });
