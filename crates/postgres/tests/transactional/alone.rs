@@ -101,8 +101,8 @@ async fn jobs_without_room_hold_up_no_other() {
     let store = open(&url_of(&schema)).await;
     store.insert(Insert { jobs: vec![job(random.job_id())], partial: false }).await.unwrap();
     // All lanes that there can be, and more jobs for others than a sweep takes in at once.
-    let fill = "insert into lane (namespace, queue, task, priority, kind) \
-        select 1, 'full', 't' || n, 0, 0 from generate_series(2, 4096) n; \
+    let fill = "insert into lane (namespace, queue, task, requirement, priority, kind) \
+        select 1, 'full', 't' || n, 0, 0, 0 from generate_series(2, 4096) n; \
         insert into counter (lane, state, amount) select number, 1, 1 from lane where queue = 'full'; \
         insert into intake (id, namespace, queue, task, args, priority, max_attempts, fingerprint) \
         select gen_random_uuid(), 'default', 'more', 't' || n, '1', 0, 1, 7 \
