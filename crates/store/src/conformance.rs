@@ -237,6 +237,7 @@ macro_rules! conformance {
                 ticks_follow_one_another
                 jobs_come_with_their_tick
                 a_waiting_claim_is_fed_by_a_tick
+                a2_jobs_of_a_tick_leave_their_line
                 documents_are_found
                 documents_survive_a_restart
                 s11_documents_are_limited

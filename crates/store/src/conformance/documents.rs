@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use taskwright_core::limits::{DOCUMENTS_MAX, DOCUMENTS_PAGE_MAX};
-use taskwright_core::{Json, Name, StateName, Timestamp};
+use taskwright_core::{Extras, Json, Name, NewJob, StateName, Subject, Timestamp};
 
 use super::Harness;
+use super::policies::at_once;
 use super::scene::*;
 use crate::document::{Document, DocumentId, DocumentKind, Tick, Ticked, Wanted};
 use crate::request::{Claim, Inserted};
@@ -100,6 +101,20 @@ pub async fn jobs_come_with_their_tick(harness: &dyn Harness) {
     assert!(is_existing && matches!(inserted[1], Inserted::New { .. }), "{inserted:?}");
     let mut worker = Hand::new(1);
     assert_eq!(numbers(&scene.take(&mut worker, 9).await), [1, 2, 3]);
+}
+
+/// At rest no key with room has a line: also after a tick.
+pub async fn a2_jobs_of_a_tick_leave_their_line(harness: &dyn Harness) {
+    let scene = Scene::open(harness).await;
+    scene.limit(Subject::Key("k".into()), at_once(1)).await;
+    let keyed = |number| {
+        let extras = Extras { limit_keys: vec!["k".into()], ..Extras::default() };
+        NewJob { extras, ..job(number) }
+    };
+    let jobs = vec![keyed(1), keyed(2)];
+    scene.ticked(Tick { jobs, ..tick(schedule("a"), None, 1) }).await;
+    let counts = scene.counts("default").await;
+    assert_eq!((counts.ready, counts.in_line), (1, 1));
 }
 
 /// A claim that waits is fed by a tick.
