@@ -22,6 +22,8 @@ pub struct Caller {
     claims: u64,
     /// Over so many limit keys its jobs are spread; 0: they have none.
     limit_keys: usize,
+    /// Whether each key is a group as well.
+    in_groups: bool,
 }
 
 /// Args of 200 bytes, as every measurement uses them.
@@ -52,12 +54,23 @@ impl Caller {
             worker: worker_id(number),
             claims: 0,
             limit_keys: 0,
+            in_groups: false,
         }
     }
 
     /// The same, but each job has one of so many limit keys, in turn.
     pub fn with_limit_keys(self, limit_keys: usize) -> Self {
         Caller { limit_keys, ..self }
+    }
+
+    /// The same, but each job is of a group that is called as its limit key.
+    pub fn in_groups(self) -> Self {
+        Caller { in_groups: true, ..self }
+    }
+
+    /// The queue of its jobs.
+    pub fn queue(&self) -> Name {
+        self.queue.clone()
     }
 
     /// A job as this caller asks for it.
@@ -72,7 +85,9 @@ impl Caller {
         let job = |number: usize| {
             let mut request = self.request();
             if let Some(key) = number.checked_rem(self.limit_keys) {
-                request.limit_keys.push(format!("tenant:{key}").into());
+                let tenant: Arc<str> = format!("tenant:{key}").into();
+                request.limit_keys.push(Arc::clone(&tenant));
+                request.group = self.in_groups.then_some(tenant);
             }
             request
         };

@@ -12,19 +12,23 @@ use taskwright_postgres::{PostgresOptions, PostgresStore};
 use crate::bare::Bare;
 use crate::delay;
 use crate::life;
+use crate::limited::{self, Jobs};
 use crate::measure::{Figure, Latencies, Tally, Unit};
 use crate::run::{Bench, Options};
 
 /// Jobs a batch.
 const BATCH: usize = 1_000;
-/// Callers that each enqueue batches: more do not help, as the database has to write it all.
-const PRODUCERS: usize = 2;
+/// Callers that each enqueue batches, as many as those of other queues beside which this is measured.
+/// Two are as fast on a machine that does nothing else.
+const PRODUCERS: usize = 4;
 /// Callers that each claim and complete batches.
 const CLAIMERS: usize = 3;
 /// Callers that each enqueue single jobs.
 const SINGLE_CALLERS: usize = 64;
 /// Jobs that are drained.
 const DRAINED: usize = 400_000;
+/// Jobs that are drained where they are limited.
+const LIMITED: usize = 100_000;
 
 struct Measurement {
     name: &'static str,
@@ -34,6 +38,8 @@ struct Measurement {
 const MEASUREMENTS: &[Measurement] = &[
     Measurement { name: "postgres.inprocess.batch1000.enqueue", run: |p| p.batch_enqueue() },
     Measurement { name: "postgres.inprocess.batch1000.drain", run: |p| p.drain() },
+    Measurement { name: "postgres.inprocess.limited.drain", run: |p| p.limited(Jobs::Limited) },
+    Measurement { name: "postgres.inprocess.fair.drain", run: |p| p.limited(Jobs::Fair) },
     Measurement { name: "postgres.inprocess.single.enqueue", run: |p| p.single_enqueue() },
     Measurement { name: "postgres.inprocess.concurrent64.enqueue", run: |p| p.concurrent() },
     Measurement { name: "postgres.inprocess.batch1000.life", run: |p| p.lives(CLAIMERS, BATCH) },
@@ -125,6 +131,21 @@ impl<'b> Postgres<'b> {
         let tally = self
             .measured(|api| async move { life::enqueues(&api, PRODUCERS, BATCH, length).await })?;
         Ok(self.rate(&tally).over(floor.rate()))
+    }
+
+    /// The rate at which jobs with a limit key, or besides with a group in a fair queue, are drained, over
+    /// that of plain jobs before them.
+    fn limited(&self, kind: Jobs) -> Result<Figure> {
+        let jobs = self.options().scaled(LIMITED);
+        let drained = |kind| {
+            self.measured(|api| async move {
+                limited::preload(&api, kind, jobs).await?;
+                life::drain(&api, CLAIMERS, BATCH).await
+            })
+        };
+        let plain: Tally = drained(Jobs::Plain)?;
+        let limited: Tally = drained(kind)?;
+        Ok(self.rate(&limited).over(plain.rate()))
     }
 
     fn drain(&self) -> Result<Figure> {

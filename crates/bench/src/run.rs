@@ -74,8 +74,14 @@ const MEASUREMENTS: &[Measurement] = &[
     Measurement { names: &["file.inprocess.batch100.enqueue"], run: Bench::file_batch_enqueue },
     Measurement { names: &["file.inprocess.single.enqueue"], run: Bench::file_single_enqueue },
     Measurement { names: &["file.inprocess.batch100.drain"], run: Bench::file_drain },
-    Measurement { names: &["file.inprocess.limited.drain"], run: |b| b.limited_drain("file") },
-    Measurement { names: &["memory.inprocess.limited.drain"], run: |b| b.limited_drain("memory") },
+    Measurement {
+        names: &["file.inprocess.limited.drain", "file.inprocess.fair.drain"],
+        run: |b| b.limited_drain("file"),
+    },
+    Measurement {
+        names: &["memory.inprocess.limited.drain", "memory.inprocess.fair.drain"],
+        run: |b| b.limited_drain("memory"),
+    },
     Measurement { names: &["memory.inprocess.batch100.life"], run: Bench::memory_lives },
     Measurement { names: &["file.inprocess.idle.start"], run: Bench::file_start },
     Measurement { names: &["file.inprocess.delay"], run: Bench::file_delay },

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use taskwright::{CostCell, CostSums, Costs, Limit, Subject, TaskCosts, Times, WorkerCosts};
-use taskwright_core::{AttemptRecord, Job, JobError, Json, Name, Place, Requirement, State, Until};
+use taskwright_core::{
+    AttemptRecord, Job, JobError, Json, Load, LoadMeasure, Name, Place, Requirement, State, Until,
+};
 use taskwright_store::{NodeView, QueueCounts, WorkerView};
 
 /// One line of JSON.
@@ -69,6 +71,10 @@ pub struct JobLine<'a> {
     limit_keys: &'a [Arc<str>],
     #[serde(skip_serializing_if = "Option::is_none")]
     requires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard_index: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard_total: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unique_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,6 +148,8 @@ impl<'a> From<&'a Job> for JobLine<'a> {
             group: job.extras.group.as_deref(),
             limit_keys: &job.extras.limit_keys,
             requires: required(&job.extras.requires),
+            shard_index: job.extras.shard.map(|shard| shard.index),
+            shard_total: job.extras.shard.map(|shard| shard.total),
             unique_key: unique.map(|unique| &*unique.key),
             unique_until: match unique.map(|unique| unique.until) {
                 Some(Until::Claimed) => Some("claimed"),
@@ -242,6 +250,10 @@ pub struct LimitLine<'a> {
     concurrency: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<RateLine>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    fair: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -268,7 +280,8 @@ impl<'a> From<&'a Limit> for LimitLine<'a> {
             period_ms: rate.period_ms,
             burst: rate.burst,
         });
-        LimitLine { queue, task, group, key, concurrency, rate }
+        let (fair, weight) = (limit.is_fair(), limit.group_weight());
+        LimitLine { queue, task, group, key, concurrency, rate, fair, weight }
     }
 }
 
@@ -279,6 +292,7 @@ pub struct WorkerLine<'a> {
     name: &'a str,
     slots: u32,
     stopping: bool,
+    load: LoadLine,
     #[serde(skip_serializing_if = "Option::is_none")]
     queues: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -299,6 +313,7 @@ impl<'a> From<&'a WorkerView> for WorkerLine<'a> {
             name: &worker.info.name,
             slots: worker.info.slots,
             stopping: worker.info.stopping,
+            load: worker.info.load.into(),
             queues: profile.map(|profile| texts(&profile.queues)),
             tasks: profile.and_then(|profile| profile.tasks.as_deref()).map(texts),
             labels: profile.map(|profile| profile.labels.texts()).unwrap_or_default(),
@@ -306,6 +321,37 @@ impl<'a> From<&'a WorkerView> for WorkerLine<'a> {
             last_seen_at: worker.last_seen_at.to_string(),
             running: worker.running,
         }
+    }
+}
+
+/// How loaded a worker is.
+#[derive(Serialize)]
+pub struct LoadLine {
+    #[serde(flatten)]
+    measured: MeasureLine,
+    max: MeasureLine,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    takes: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct MeasureLine {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_percent: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_percent: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_ms: Option<f64>,
+}
+
+impl From<Load> for LoadLine {
+    fn from(load: Load) -> Self {
+        let measure = |measure: LoadMeasure| MeasureLine {
+            cpu_percent: measure.cpu_percent,
+            memory_percent: measure.memory_percent,
+            lag_ms: measure.lag.map(|lag| lag.as_secs_f64() * 1e3),
+        };
+        LoadLine { measured: measure(load.measured), max: measure(load.max), takes: load.takes }
     }
 }
 

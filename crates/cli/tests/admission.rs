@@ -118,6 +118,9 @@ fn what_makes_no_sense_is_told_and_changes_nothing() {
         (&["limit", "key", "k", "--rate", "5"], 2, "like 100/1m"),
         (&["limit", "key", "k", "--rate", "0/1m"], 1, "zero"),
         (&["limit", "key", "k", "--concurrency", "1", "--remove"], 2, "cannot be used"),
+        (&["limit", "key", "k", "--fair"], 1, "only a queue"),
+        (&["limit", "queue", "q", "--weight", "2"], 1, "only a group"),
+        (&["limit", "group", "g", "--weight", "0"], 1, "1 to 1000"),
         (&["enqueue", "t", "--on-conflict", "refuse"], 2, "--unique"),
         (&["enqueue", "t", "--unique", "k", "--on-conflict", "replace=colour"], 2, "\"colour\""),
         (&["enqueue", "t", "--unique", "k", "--unique-until", "ever"], 2, "claimed"),
@@ -153,6 +156,40 @@ fn a_limited_group_waits_in_line() {
     store.run(&["limit", "group", "*", "--queue", "mail", "--remove"]).exits(0);
     let taken = store.run(&["claim", "--queue", "mail", "--json"]).exits(0).json().remove(0);
     assert_eq!(taken["id"], *ids[1]);
+}
+
+#[test]
+fn the_groups_of_a_fair_queue_take_turns() {
+    let store = Store::new();
+    let set = store.run(&["limit", "queue", "mail", "--fair"]).exits(0).text();
+    assert_eq!(set, "queue mail: its groups take turns\n");
+    store.run(&["limit", "group", "gold-*", "--queue", "mail", "--weight", "3"]).exits(0);
+    let listed = store.run(&["limits", "--json"]).exits(0).json();
+    assert_eq!(listed[0], json!({"queue": "mail", "fair": true}));
+    assert_eq!(listed[1], json!({"queue": "mail", "group": "gold-*", "weight": 3}));
+    let table = store.run(&["limits"]).exits(0).text();
+    assert!(table.contains("fair") && table.contains("weight 3"), "{table}");
+
+    for group in ["a", "a", "a", "b"] {
+        store.enqueue(&["send", "--queue", "mail", "--group", group]);
+    }
+    let claim = || store.run(&["claim", "--queue", "mail", "--json"]).exits(0).json().remove(0);
+    let group = |id: &serde_json::Value| store.job(id.as_str().unwrap())["group"].clone();
+    let started: Vec<_> = (0..3).map(|_| group(&claim()["id"])).collect();
+    assert_eq!(started, ["a", "b", "a"]);
+}
+
+/// Who waits behind the 32 of its group that have a turn is told so.
+#[test]
+fn a_job_that_waits_for_its_turn_knows_why() {
+    let store = Store::new();
+    store.run(&["limit", "queue", "mail", "--fair"]).exits(0);
+    for _ in 0..32 {
+        store.enqueue(&["send", "--queue", "mail", "--group", "a"]);
+    }
+    let last = store.enqueue(&["send", "--queue", "mail", "--group", "a"]);
+    let why = store.run(&["why", &last]).exits(0).text();
+    assert!(why.contains("it waits for the turn of group a: its queue is fair"), "{why}");
 }
 
 #[test]

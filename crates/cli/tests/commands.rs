@@ -191,6 +191,10 @@ fn dead_jobs_are_redriven_by_tag_at_a_rate() {
     let redrive = ["redrive", "--queue", "default", "--tag", "a", "--rate", "10/1s"];
     assert_eq!(store.run(&redrive).exits(0).text(), "6 jobs redriven.\n");
     assert!(began.elapsed() >= std::time::Duration::from_millis(500), "one each 100 ms");
+    for wrong in ["0/1m", "5/0s", "5"] {
+        let refused = store.run(&["redrive", "--queue", "default", "--rate", wrong]).exits(2);
+        assert!(refused.stderr.contains("like 100/1m"), "{}", refused.stderr);
+    }
     let queue = store.run(&["queues", "--json"]).exits(0).json().remove(0);
     assert_eq!((&queue["ready"], &queue["dead"]), (&6.into(), &1.into()), "{queue}");
 }

@@ -25,11 +25,14 @@ impl Served {
     }
 
     fn worker(&self, name: &str, labels: &[&str]) -> Started {
+        let labels = labels.iter().flat_map(|label| ["--label", label]).collect::<Vec<_>>();
+        self.worker_with(name, &labels)
+    }
+
+    fn worker_with(&self, name: &str, arguments: &[&str]) -> Started {
         let mut worker = self.sandbox.taskwright(["worker", "--server", &self.url, "--json"]);
         worker.args(["--task", "train", "--exec", "echo", "--name", name, "--slots", "2"]);
-        for label in labels {
-            worker.args(["--label", label]);
-        }
+        worker.args(arguments);
         let token = self.sandbox.read("data/token");
         worker.env("TASKWRIGHT_TOKEN", token.trim());
         let worker = Started::of(worker);
@@ -96,6 +99,27 @@ fn a_job_goes_to_a_worker_that_matches() {
     assert!(explained.contains("no: gpu is 16, asked is gpu>=24"), "{explained}");
     let other = served.place(3, &["--queue", "mail"]);
     assert_eq!(other["verdict"], "no live worker serves queue mail");
+}
+
+#[test]
+fn a_worker_over_its_load_says_so() {
+    let served = Served::new();
+    let _worker = served.worker_with("loaded", &["--max-memory", "1%", "--max-cpu=100"]);
+    let worker = served.known("loaded");
+    let load = &worker["load"];
+    assert_eq!(load["max"], json!({ "cpu_percent": 100, "memory_percent": 1 }));
+    assert_eq!(load["takes"], 1, "{load}");
+    let shown = served.run(&["workers"]).exits(0).text();
+    assert!(shown.contains("takes up to 1 job: memory "), "{shown}");
+    let told = served.place(0, &["--explain"]);
+    let verdict = "1 of 1 worker matches, 1 of them with a free slot, 1 over their load";
+    assert_eq!(told["verdict"], verdict);
+    assert_eq!(told["workers"][0]["load"]["takes"], 1);
+    let explained = served.run(&["place", "--task", "train", "--explain"]).exits(0).text();
+    assert!(explained.contains("yes, but takes up to 1 job: memory "), "{explained}");
+    let worker = ["worker", "--task=a", "--exec=true", "--max-cpu=200%"];
+    let refused = served.run(&worker).exits(2);
+    assert!(refused.stderr.contains("write a share from 1% to 100%"), "{}", refused.stderr);
 }
 
 #[test]

@@ -82,6 +82,9 @@ fn a_preview_shows_what_clocks_do() {
     let few = store.run(&[&preview[..], &["-n", "2"]].concat()).exits(0).text();
     assert_eq!(few.lines().count(), 2);
     store.run(&["schedules", "preview", "nobody"]).exits(3);
+    for wrong in ["0", "1001"] {
+        store.run(&[&preview[..], &["-n", wrong]].concat()).exits(2);
+    }
 }
 
 #[test]
@@ -164,5 +167,7 @@ fn calendars_are_loaded_and_removed() {
     assert!(store.run(&["calendars", "remove", "holidays"]).exits(1).stderr.contains("a names it"));
     store.run(&["schedules", "remove", "a"]).exits(0);
     store.run(&["calendars", "remove", "holidays"]).exits(0);
+    let gone = store.run(&["calendars", "remove", "holidays"]).exits(1);
+    assert!(gone.stderr.contains("`taskwright calendars` lists"), "{}", gone.stderr);
     assert!(store.run(&["calendars"]).exits(0).stderr.contains("no calendars"));
 }

@@ -126,6 +126,29 @@ fn the_secrets_of_the_worker_are_not_in_the_environment() {
 }
 
 #[test]
+fn a_command_is_told_which_shard_it_has() {
+    let served = Served::new();
+    let _worker = served
+        .worker("sh -c 'echo $TASKWRIGHT_SHARD_INDEX of $TASKWRIGHT_SHARD_TOTAL, $(cat)'", &[]);
+    let id = "019aa2f4-7d31-7c51-8f0e-2b1c6d9e0a42";
+    let arguments = ["--shards", "3", "--args", "7", "--id", id];
+    let ids = served.enqueue(&arguments);
+    assert_eq!(served.enqueue(&arguments), ids, "the same again makes nothing new");
+    let ids: Vec<&str> = ids.lines().collect();
+    assert_eq!(ids.len(), 3);
+    for (index, id) in ids.iter().enumerate() {
+        let job = served.ended(id, 0);
+        assert_eq!(job["result"], format!("{index} of 3, 7"));
+        assert_eq!((&job["shard_index"], &job["shard_total"]), (&json!(index), &json!(3)));
+    }
+    let shown = served.run(&["job", ids[2]]).exits(0).text();
+    assert!(shown.contains("3 of 3, index 2"), "{shown}");
+    for wrong in ["0", "1001"] {
+        served.run(&["enqueue", "t", "--shards", wrong]).exits(2);
+    }
+}
+
+#[test]
 fn a_timeout_kills_the_whole_process_group() {
     let served = Served::new();
     served

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::job::Extras;
 use crate::name::Name;
 use crate::time::Timestamp;
+use crate::turns;
 
 /// What a policy is set for, within a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,13 +30,18 @@ pub enum Subject {
     Key(Arc<str>),
 }
 
-/// What an operator allows. Without a field there is no such limit.
+/// What an operator allows, and how groups share a queue. Without a field there is no such limit.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// The most attempts that run at once, by live leases; 0 lets nothing start.
     pub concurrency: Option<u32>,
     /// How many attempts may start in which time.
     pub rate: Option<Rate>,
+    /// Of a queue: its groups take turns ([`turns`]).
+    pub fair: bool,
+    /// Of a group, 1 to [`turns::WEIGHT_MAX`]: how many of its jobs start while one does of a group
+    /// that has none said. It counts in fair queues.
+    pub weight: Option<u32>,
 }
 
 /// At most `count` starts in each `period_ms`, evenly, but for `burst` at once.
@@ -129,7 +135,18 @@ impl Policy {
         may_grow.then(|| rate.free_at(usage.arrival).plus(more))
     }
 
-    /// Whether it limits nothing.
+    /// How many jobs with the key that has this policy may be ready in a lane, as candidates.
+    pub fn ready_room(&self, usage: Usage, now: Timestamp) -> u32 {
+        let most = if self.takes_turns() { turns::READY_MAX } else { u32::MAX };
+        self.room(usage, now).min(most)
+    }
+
+    /// Of the policy that counts for a group ([`Policies::of_key`]): whether its queue is fair.
+    pub fn takes_turns(&self) -> bool {
+        self.fair
+    }
+
+    /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
         *self == Policy::default()
     }
@@ -180,6 +197,26 @@ impl LineKey {
                 digest.text(key);
             }
         }
+        digest.finish()
+    }
+
+    /// The number of the clock of a queue's turns ([`turns`]).
+    pub fn clock(namespace: &Name, queue: &Name) -> u64 {
+        LineKey::apart(namespace, queue, "turns")
+    }
+
+    /// The number under which the turns of those jobs of a fair queue are kept that have no group:
+    /// together they are as one.
+    pub fn ungrouped(namespace: &Name, queue: &Name) -> u64 {
+        LineKey::apart(namespace, queue, "ungrouped")
+    }
+
+    /// A number of a queue that no group has.
+    fn apart(namespace: &Name, queue: &Name, what: &str) -> u64 {
+        let mut digest = Fnv::new();
+        digest.text(namespace.as_str());
+        digest.text(what);
+        digest.text(queue.as_str());
         digest.finish()
     }
 
@@ -272,9 +309,26 @@ impl Policies {
         self.any()?.get(&Subject::Task(task.clone()))
     }
 
-    /// The policy of a group or limit key: that of its own name, else the pattern that says most of
-    /// it.
-    pub fn of_key(&self, key: &LineKey) -> Option<&Policy> {
+    /// Whether the groups of a queue take turns.
+    pub fn is_fair(&self, queue: &Name) -> bool {
+        self.of_queue(queue).is_some_and(|policy| policy.fair)
+    }
+
+    /// What counts for a group or limit key, if anything does: the policy of its own name, else the
+    /// pattern that says most of it; and for a group, whether it takes turns, with which weight.
+    pub fn of_key(&self, key: &LineKey) -> Option<Policy> {
+        let own = self.named(key).copied();
+        let policy = match key {
+            LineKey::Group { queue, .. } if self.is_fair(queue) => {
+                let own = own.unwrap_or_default();
+                Policy { fair: true, weight: Some(own.weight.unwrap_or(1)), ..own }
+            }
+            _ => Policy { fair: false, weight: None, ..own? },
+        };
+        (!policy.is_empty()).then_some(policy)
+    }
+
+    fn named(&self, key: &LineKey) -> Option<&Policy> {
         let policies = self.any()?;
         if let Some(policy) = policies.get(&key.subject()) {
             return Some(policy);

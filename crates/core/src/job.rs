@@ -9,6 +9,7 @@ use crate::lifecycle::{Life, State, Verdict};
 use crate::name::Name;
 use crate::placement::Requirement;
 use crate::retry::RetryPolicy;
+use crate::shard::Shard;
 use crate::time::Timestamp;
 use crate::unique::{OnConflict, Unique};
 
@@ -33,7 +34,7 @@ pub struct NewJob {
     pub max_attempts: u32,
     /// The longest an attempt may run, in milliseconds.
     pub timeout_ms: Option<u64>,
-    /// Digest of task, queue and args: tells a repeated insert from an id used twice.
+    /// Digest of task, queue and args, and of the shard where it is one: tells a repeated insert from an id used twice.
     pub fingerprint: u64,
     /// What happens where another job holds its unique key.
     pub on_conflict: OnConflict,
@@ -66,6 +67,8 @@ pub struct Extras {
     pub alias: Option<Arc<str>>,
     /// W3C trace context of the enqueue.
     pub trace: Option<Arc<str>>,
+    /// Which part it is of a request that was made several jobs.
+    pub shard: Option<Shard>,
 }
 
 impl Extras {
@@ -82,7 +85,8 @@ impl Extras {
         };
         let required: usize =
             self.requires.terms().iter().map(|term| term.to_string().len() + 8).sum();
-        single + listed + required + waits + 20 * self.parents.len()
+        let shard = if self.shard.is_some() { 16 } else { 0 };
+        shard + single + listed + required + waits + 20 * self.parents.len()
     }
 
     /// Whether all fields are empty.

@@ -12,6 +12,8 @@ pub const JSON_DEPTH_MAX: usize = 128;
 pub const BATCH_MAX: usize = 1_000;
 /// Most bytes of args or results in one call.
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most jobs that one request is made into, each for its part.
+pub const SHARDS_MAX: usize = BATCH_MAX;
 /// Longest name of a namespace, queue or task, in bytes of `[a-z0-9._:/-]`.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Longest group, limit key or unique key, in bytes.
@@ -22,8 +24,9 @@ pub const LIMIT_KEYS_MAX: usize = 4;
 pub const POLICIES_MAX: usize = 10_000;
 /// Most jobs without room that one claim looks at, beside those that it gives.
 pub const CLAIM_LOOKS_MAX: usize = 256;
-/// Most jobs that one call brings from lines into the claimable index, if it is no sweep.
-pub const PROMOTIONS_MAX: usize = 256;
+/// Most jobs that one call brings from lines into the claimable index, if it is no sweep: as many as a
+/// call can insert.
+pub const PROMOTIONS_MAX: usize = 1_000;
 /// Most tags of a job.
 pub const TAGS_MAX: usize = 8;
 /// Longest tag, in bytes.

@@ -6,11 +6,13 @@
 //! canonical text, so that equal ones are equal as texts.
 
 mod labels;
+mod load;
 mod number;
 mod requirement;
 mod term;
 
 pub use labels::{InvalidLabel, Labels};
+pub use load::{Load, LoadMeasure, takes_after};
 pub use requirement::{InvalidRequirement, Requirement};
 pub use term::{Comparator, Rule, Term};
 
@@ -32,6 +34,10 @@ fn fault_of_value(value: &str) -> Option<String> {
     let refused = value.chars().find(|&c| is_sign(c) || c.is_whitespace() || c.is_control())?;
     Some(format!("its value has {refused:?}, which is not allowed"))
 }
+
+#[cfg(test)]
+#[path = "tests/load.rs"]
+mod load_tests;
 
 #[cfg(test)]
 #[path = "tests/placement.rs"]

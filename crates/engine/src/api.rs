@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use taskwright_core::limits::WAIT_MAX;
+use taskwright_core::limits::{SHARDS_MAX, WAIT_MAX};
+use taskwright_core::shard::shard_id;
 use taskwright_core::{
-    Job, JobId, Json, Name, OnConflict, Policy, Requirement, RetryPolicy, StateName, Subject,
-    Timestamp, Unique, WorkerId,
+    Job, JobId, Json, Name, OnConflict, Policy, Requirement, RetryPolicy, Shard, StateName,
+    Subject, Timestamp, Unique, WorkerId,
 };
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
@@ -15,7 +16,7 @@ use taskwright_store::{
 };
 
 use crate::costs::Costs;
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::place::{PlaceRequest, Placement, place};
 use crate::schedules::Scheduling;
 use crate::why::{Why, why};
@@ -59,6 +60,8 @@ pub struct JobRequest {
     pub on_conflict: OnConflict,
     /// W3C trace context of the caller.
     pub trace: Option<Arc<str>>,
+    /// Which part it is of a request that was made several jobs: see [`JobRequest::sharded`].
+    pub shard: Option<Shard>,
 }
 
 /// When a job should start.
@@ -95,7 +98,34 @@ impl JobRequest {
             requires: Requirement::NONE,
             on_conflict: OnConflict::default(),
             trace: None,
+            shard: None,
         }
+    }
+
+    /// The same request as `total` jobs, 1 to `SHARDS_MAX`, each with its shard. Where it has an id,
+    /// theirs follow from it, so that a repeated request makes nothing new; enqueued in one call they
+    /// are written all at once.
+    ///
+    /// # Errors
+    ///
+    /// Where `total` is none of these numbers, or it is a shard already.
+    pub fn sharded(self, total: u32) -> Result<Vec<JobRequest>> {
+        let fault = |fault: String| {
+            let message = format!("cannot shard a job of task {}: {fault}", self.task);
+            Err(Error::new(ErrorCode::Invalid, message))
+        };
+        if total == 0 || total as usize > SHARDS_MAX {
+            return fault(format!("{total} shards were asked for; give 1 to {SHARDS_MAX}"));
+        }
+        if self.shard.is_some() {
+            return fault("it is a shard already; shard what it was made of".to_owned());
+        }
+        let shard = |index| JobRequest {
+            id: self.id.map(|id| shard_id(id, index)),
+            shard: Some(Shard { index, total }),
+            ..self.clone()
+        };
+        Ok((0..total).map(shard).collect())
     }
 }
 
@@ -205,7 +235,7 @@ pub trait Api: Send + Sync + 'static {
     /// What can be done with schedules and calendars; an error where there are none.
     fn scheduling(&self) -> Result<&dyn Scheduling> {
         let message = "there are no schedules here; ask a server or a store";
-        Err(crate::error::Error::new(crate::error::ErrorCode::Invalid, message))
+        Err(Error::new(ErrorCode::Invalid, message))
     }
     /// The workers of a namespace.
     async fn workers(&self, namespace: &Name) -> Result<Vec<WorkerView>>;

@@ -148,6 +148,15 @@ impl Engine {
         Ok(node.map_or_else(own_name, |node| node.name))
     }
 
+    /// Jobs were given that may have used up a rate: asks for a sweep when there is room again, where
+    /// that is before the next one.
+    fn look_for_room(&self, given: &[ClaimedJob]) {
+        let Some(job) = given.first() else { return };
+        if let Some(at) = self.store.room_at().filter(|&at| at > job.started_at) {
+            self.due.by(Instant::now() + at.since(job.started_at));
+        }
+    }
+
     /// Notes what attempts cost whose reports counted, now or when they came first.
     fn note_ends(&self, told: &[(Token, Option<Verdict>)], reported: &[Reported], at: Instant) {
         let at = at.saturating_duration_since(self.started_at);
@@ -227,6 +236,7 @@ impl Api for Engine {
         if !jobs.is_empty() {
             self.book().started(&namespace, worker, &jobs, self.started_at.elapsed());
         }
+        self.look_for_room(&jobs);
         Ok(jobs)
     }
 

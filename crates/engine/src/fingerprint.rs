@@ -1,6 +1,6 @@
 //! Tells a repeated enqueue from an id that was used twice.
 
-use taskwright_core::{Json, Name};
+use taskwright_core::{Json, Name, Shard};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A digest of task, queue and args, the same on every machine and in every version.
@@ -12,6 +12,12 @@ pub fn fingerprint(task: &Name, queue: &Name, args: &Json) -> u64 {
     let task = xxh3_64(task.as_str().as_bytes());
     let queue = xxh3_64_with_seed(queue.as_str().as_bytes(), task);
     xxh3_64_with_seed(args.as_str().as_bytes(), queue)
+}
+
+/// The digest of a shard, from that of what all shards have in common.
+pub(crate) fn of_shard(whole: u64, shard: Shard) -> u64 {
+    let Shard { index, total } = shard;
+    xxh3_64_with_seed(format!("{index} {total}").as_bytes(), whole)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use taskwright_core::limits::LEASE;
 use taskwright_core::placement::{Rule, Term};
-use taskwright_core::{Labels, Name, Requirement, Timestamp, WorkerId, format_duration};
+use taskwright_core::{Labels, Load, Name, Requirement, Timestamp, WorkerId, format_duration};
 use taskwright_store::{Profile, WorkerView};
 
 /// What a job is like whose workers are asked for.
@@ -43,6 +43,8 @@ pub struct Placed {
     pub running: usize,
     /// Its labels.
     pub labels: Labels,
+    /// How loaded it is.
+    pub load: Load,
     /// What excludes it; empty: it matches.
     pub excluded: Vec<Exclusion>,
 }
@@ -108,7 +110,12 @@ impl Placed {
     }
 
     fn has_free_slot(&self) -> bool {
-        self.slots == 0 || self.running < self.slots as usize
+        self.slots == 0 || (self.running < self.slots as usize && !self.is_held_back())
+    }
+
+    /// Whether it takes no more jobs now because it is over its load.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.load.takes.is_some_and(|takes| self.running >= takes as usize)
     }
 }
 
@@ -154,6 +161,7 @@ fn judge(request: &PlaceRequest, view: &WorkerView, now: Timestamp) -> Placed {
         name: Arc::clone(&view.info.name),
         slots: view.info.slots,
         running: view.running,
+        load: view.info.load,
         labels: view.profile.as_ref().map(|profile| profile.labels.clone()).unwrap_or_default(),
         excluded,
     }
@@ -168,7 +176,9 @@ fn verdict(request: &PlaceRequest, workers: &[Placed]) -> String {
         let free = matching.iter().filter(|worker| worker.has_free_slot()).count();
         let (matching, all) = (matching.len(), workers.len());
         let of = if all == 1 { "worker matches" } else { "workers match" };
-        return format!("{matching} of {all} {of}, {free} of them with a free slot");
+        let over = workers.iter().filter(|w| w.matches() && w.load.takes.is_some()).count();
+        let over = if over == 0 { String::new() } else { format!(", {over} over their load") };
+        return format!("{matching} of {all} {of}, {free} of them with a free slot{over}");
     }
     let without = |rules: &[ExclusionRule]| -> Vec<&Placed> {
         workers.iter().filter(|worker| !worker.is_excluded_by(rules)).collect()

@@ -4,14 +4,16 @@ use std::fmt;
 use std::time::Duration;
 
 use taskwright_core::limits::{self, OverLimit, check};
+use taskwright_core::turns::WEIGHT_MAX;
 use taskwright_core::{
-    Extras, JobId, Json, NewJob, OnConflict, Policy, RetryPolicy, Subject, Timestamp, Unique, Until,
+    Extras, JobId, Json, NewJob, OnConflict, Policy, RetryPolicy, Shard, Subject, Timestamp,
+    Unique, Until,
 };
 use taskwright_store::{Claim, Command, Filter, Heartbeat, Outcome, Profile, Report};
 
 use crate::api::{JobRequest, Start};
 use crate::error::{Error, ErrorCode, Result};
-use crate::fingerprint::fingerprint;
+use crate::fingerprint::{fingerprint, of_shard};
 
 /// The jobs of one enqueue, with every default filled in. `now` is the store's time, which is
 /// needed where a job does not start at once; every request has its id.
@@ -45,8 +47,9 @@ fn new_job(request: JobRequest, now: Timestamp) -> Result<NewJob> {
         Start::At(instant) => Some(instant),
     };
     let id = request.id.ok_or_else(|| Error::new(ErrorCode::Invalid, "a job has no id"))?;
+    let whole = fingerprint(&request.task, &request.queue, &request.args);
     Ok(NewJob {
-        fingerprint: fingerprint(&request.task, &request.queue, &request.args),
+        fingerprint: request.shard.map_or(whole, |shard| of_shard(whole, shard)),
         on_conflict: request.on_conflict,
         namespace: request.namespace,
         id,
@@ -66,6 +69,7 @@ fn new_job(request: JobRequest, now: Timestamp) -> Result<NewJob> {
             unique: request.unique,
             requires: request.requires,
             trace: request.trace,
+            shard: request.shard,
             ..Extras::default()
         },
     })
@@ -123,6 +127,24 @@ fn check_request(request: &JobRequest, now: Timestamp) -> Result<(), Fault> {
     if let Some(trace) = &request.trace {
         check("trace", trace.len(), limits::TRACE_BYTES_MAX, "bytes").map_err(over)?;
     }
+    check_shard(request)
+}
+
+fn check_shard(request: &JobRequest) -> Result<(), Fault> {
+    let Some(Shard { index, total }) = request.shard else { return Ok(()) };
+    check("the number of its shards", total as usize, limits::SHARDS_MAX, "shards")
+        .map_err(over)?;
+    if index >= total {
+        return Err(invalid(format!(
+            "its shard_index is {index} of {total}; the first one is 0, the last one {}",
+            total.saturating_sub(1)
+        )));
+    }
+    if request.unique.is_some() {
+        return Err(invalid(
+            "it is a shard and has a unique key, which only one of the shards could hold; leave one out",
+        ));
+    }
     Ok(())
 }
 
@@ -170,7 +192,22 @@ fn check_policy_for(subject: &Subject, policy: Option<&Policy>) -> Result<(), Fa
             return Err(invalid("its key is empty; give a key, or * for each of them"));
         }
     }
-    let Some(rate) = policy.and_then(|policy| policy.rate) else { return Ok(()) };
+    let Some(policy) = policy else { return Ok(()) };
+    if policy.fair && !matches!(subject, Subject::Queue(_)) {
+        return Err(invalid("only a queue can be fair: its groups take turns then; name a queue"));
+    }
+    match policy.weight {
+        Some(_) if !matches!(subject, Subject::Group { .. }) => {
+            return Err(invalid(
+                "only a group has a weight: its share of a fair queue; name a group",
+            ));
+        }
+        Some(weight) if !(1..=WEIGHT_MAX).contains(&weight) => {
+            return Err(invalid(format!("its weight is {weight}; give 1 to {WEIGHT_MAX}")));
+        }
+        _ => {}
+    }
+    let Some(rate) = policy.rate else { return Ok(()) };
     if rate.count == 0 || rate.period_ms == 0 || rate.burst == 0 {
         return Err(invalid(
             "its rate has a zero; give at least 1 start, 1 ms and a burst of 1, or a concurrency \

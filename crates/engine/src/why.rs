@@ -69,11 +69,13 @@ pub enum BlockerKind {
     Placement,
     /// Those that match are busy.
     Slots,
+    /// Those that match and have slots free are over their load.
+    Load,
 }
 
 impl BlockerKind {
     /// Every kind.
-    pub const ALL: [BlockerKind; 7] = [
+    pub const ALL: [BlockerKind; 8] = [
         BlockerKind::Time,
         BlockerKind::Jobs,
         BlockerKind::Paused,
@@ -81,6 +83,7 @@ impl BlockerKind {
         BlockerKind::Line,
         BlockerKind::Placement,
         BlockerKind::Slots,
+        BlockerKind::Load,
     ];
 
     /// Its word.
@@ -93,6 +96,7 @@ impl BlockerKind {
             BlockerKind::Line => "line",
             BlockerKind::Placement => "placement",
             BlockerKind::Slots => "slots",
+            BlockerKind::Load => "load",
         }
     }
 }
@@ -189,6 +193,8 @@ impl Facts {
             block(BlockerKind::Placement, self.placement.verdict.clone());
         } else if matching().all(|worker| free_slots(worker) == 0) {
             block(BlockerKind::Slots, self.busy(matching()));
+        } else if matching().all(|worker| free_slots(worker) == 0 || worker.is_held_back()) {
+            block(BlockerKind::Load, over_load(matching()));
         }
         let ahead = self.ahead();
         let start = self.start(&blockers, ahead);
@@ -220,13 +226,16 @@ impl Facts {
             LineKey::Group { group, .. } => format!("group {group}"),
             LineKey::Key(key) => format!("limit key {key}"),
         };
-        let policy = self.policies.of_key(&key).copied().unwrap_or_default();
+        let policy = self.policies.of_key(&key).unwrap_or_default();
         let holders: Vec<&Job> = self
             .running
             .iter()
             .filter(|other| LineKey::of(&other.queue, &other.extras).contains(&key))
             .collect();
         let full = policy.concurrency.is_some_and(|most| holders.len() >= most as usize);
+        if policy.takes_turns() && !full && policy.rate.is_none() {
+            return format!("it waits for the turn of {what}: its queue is fair");
+        }
         let held = match (full, holders.is_empty()) {
             (true, false) => format!("; it is held by {}", named(&holders)),
             (true, true) => "; it lets nothing start".to_owned(),
@@ -281,6 +290,10 @@ impl Facts {
         if !matches!(self.job.state(), State::Available(Place::Ready(_))) {
             return None;
         }
+        if self.policies.is_fair(&self.job.queue) {
+            // What is ready is not in the order of claims there: those without group come in between.
+            return None;
+        }
         let place = self.next.iter().position(|job| job.id == self.job.id);
         Some(Ahead { jobs: place.unwrap_or(self.next.len()), is_exact: place.is_some() })
     }
@@ -288,11 +301,13 @@ impl Facts {
     /// Half and nine tenths of the running times of what comes before it, over the slots that match.
     fn start(&self, blockers: &[Blocker], ahead: Option<Ahead>) -> Option<(Timestamp, Timestamp)> {
         let ahead = ahead.filter(|ahead| ahead.is_exact)?;
-        if blockers.iter().any(|blocker| blocker.kind != BlockerKind::Slots) {
+        let by_workers = |kind| matches!(kind, BlockerKind::Slots | BlockerKind::Load);
+        if !blockers.iter().all(|blocker| by_workers(blocker.kind)) {
             return None;
         }
         let matching = self.placement.workers.iter().filter(|worker| worker.matches());
-        let slots: u32 = matching.map(|worker| worker.slots.max(1)).sum();
+        let taking = |worker: &Placed| worker.load.takes.unwrap_or(worker.slots).min(worker.slots);
+        let slots: u32 = matching.map(|worker| taking(worker).max(1)).sum();
         let times = |task: &Name| {
             let row = self.costs.tasks.iter().find(|row| row.task.as_ref() == Some(task))?;
             (row.sums.running.count > 0).then_some(row.sums.running)
@@ -310,6 +325,19 @@ impl Facts {
         let slots = slots.max(1);
         Some((self.now.plus(soon / slots), self.now.plus(late / slots)))
     }
+}
+
+/// Those that hold back, with what is too much for them.
+fn over_load<'w>(matching: impl Iterator<Item = &'w Placed>) -> String {
+    let mut held_back = matching.filter(|worker| free_slots(worker) > 0);
+    let told: Vec<String> = held_back
+        .by_ref()
+        .take(NAMED_MAX)
+        .filter_map(|worker| Some(format!("worker {} {}", worker.id, worker.load.explain()?)))
+        .collect();
+    let more = held_back.count();
+    let rest = if more == 0 { String::new() } else { format!("; and {more} more") };
+    format!("those that match are over their load: {}{rest}", told.join("; "))
 }
 
 fn free_slots(worker: &Placed) -> u64 {

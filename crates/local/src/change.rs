@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    AttemptRecord, Extras, JobError, JobId, Json, Life, Name, Policy, Subject, Timestamp, Unique,
-    Until, WorkerId,
+    AttemptRecord, Extras, JobError, JobId, Json, Life, Name, Policy, Rank, Subject, Timestamp,
+    Unique, Until, WorkerId,
 };
 use taskwright_store::{Document, DocumentId};
 
@@ -44,6 +44,8 @@ pub enum Change {
     Policy(Box<PolicyFact>),
     /// A start took a token of a rate.
     Arrival(Arrival),
+    /// A start moved on the turns of a fair queue.
+    Turn(Turn),
     /// A document is now so.
     Document(Box<DocumentFact>),
     /// A worker was seen for the first time.
@@ -255,6 +257,17 @@ pub struct Arrival {
     pub number: u64,
     /// The theoretical arrival time of the next start.
     pub at: Timestamp,
+}
+
+/// What the clock of a fair queue shows, or the turn after the newest start of one of its groups.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The number of the clock, or of the group.
+    pub number: u64,
+    /// The number of the clock of its queue.
+    pub clock: u64,
+    /// The turn.
+    pub at: Rank,
 }
 
 /// How a document is now.

@@ -313,6 +313,9 @@ impl Core {
             self.stopped.get_or_insert(error);
         }
         self.release();
+        if self.ledger.take_took_tokens() {
+            self.publisher.tell_room(self.ledger.next_room_at());
+        }
         for answer in self.answers.drain(..) {
             answer(self.stopped.as_ref());
         }

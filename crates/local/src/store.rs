@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use taskwright_core::limits::{BATCH_MAX, WAIT_MAX};
-use taskwright_core::{Job, JobId, Name, Policy, Subject};
+use taskwright_core::{Job, JobId, Name, Policy, Subject, Timestamp};
 use taskwright_store::{
     Claim, ClaimedJob, Clock, Command, Controlled, Description, Document, Durability as Class,
     Error, ErrorKind, Events, Exported, Filter, Heartbeat, HeartbeatReply, Imported, Insert,
@@ -349,6 +349,10 @@ impl Store for LocalStore {
         self.opened()
             .as_ref()
             .map_or_else(|| Publisher::default().subscribe(), |open| open.publisher.subscribe())
+    }
+
+    fn room_at(&self) -> Option<Timestamp> {
+        self.opened().as_ref().and_then(|open| open.publisher.room_at())
     }
 
     fn nudges(&self) -> Nudges {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::{HEARTBEAT_EVERY, LEASE, WAIT_MAX};
+use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{Json, Name, StateName, Timestamp, Token};
 use taskwright_store::{Claim, ClaimedJob, Error, ErrorKind, Event, Result};
 use tokio::time::Instant;
@@ -70,7 +71,7 @@ impl PostgresStore {
             None => {}
         }
         let lanes = self.lanes_of(&begin, &rows).await?;
-        let jobs = rows.iter().map(|row| claimed(row, &lanes)).collect::<Result<Vec<_>>>()?;
+        let jobs = in_order(&rows, &lanes)?;
         self.announce_claimed(claim, &jobs);
         Ok(jobs)
     }
@@ -130,7 +131,8 @@ impl PostgresStore {
             let Some(jobs) = place.ok().and_then(|place| given.get_mut(place)) else { continue };
             jobs.push(claimed(row, &lanes)?);
         }
-        for (claim, jobs) in claims.iter().zip(&given) {
+        for (claim, jobs) in claims.iter().zip(&mut given) {
+            sort_by_age(jobs);
             self.announce_claimed(claim, jobs);
         }
         Ok(Some(given))
@@ -261,7 +263,21 @@ pub(crate) fn too_low(claim: &Claim, last: i64) -> Error {
     Error::new(ErrorKind::Invalid, message)
 }
 
-pub(crate) fn claimed(row: &Row, lanes: &HashMap<i32, Arc<Lane>>) -> Result<ClaimedJob> {
+/// The jobs that were given, in order.
+pub(crate) fn in_order(rows: &[Row], lanes: &HashMap<i32, Arc<Lane>>) -> Result<Vec<ClaimedJob>> {
+    let jobs = rows.iter().map(|row| claimed(row, lanes));
+    let mut jobs = jobs.collect::<Result<Vec<_>>>()?;
+    sort_by_age(&mut jobs);
+    Ok(jobs)
+}
+
+/// By priority and age: what turn a job had counts no longer.
+fn sort_by_age(jobs: &mut [ClaimedJob]) {
+    let age = |job: &ClaimedJob| rank::fifo(job.run_at, job.priority, AGING_DEFAULT);
+    jobs.sort_unstable_by_key(|job| (age(job), job.seq));
+}
+
+fn claimed(row: &Row, lanes: &HashMap<i32, Arc<Lane>>) -> Result<ClaimedJob> {
     let number: i32 = get(row, "lane")?;
     let lane = lanes.get(&number).ok_or_else(|| crate::link::no_answer("lane"))?;
     let seq = get::<i64>(row, "seq")?.unsigned_abs();

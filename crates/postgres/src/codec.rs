@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use taskwright_core::{
-    AttemptRecord, Extras, JobError, JobId, Labels, Name, OnConflict, Replace, RetryPolicy,
+    AttemptRecord, Extras, JobError, JobId, Labels, Name, OnConflict, Replace, RetryPolicy, Shard,
     Timestamp, Unique, Until, Verdict, WorkerId,
 };
 use taskwright_store::{Error, ErrorKind, Profile, Result};
@@ -45,6 +45,9 @@ struct ExtrasText {
     alias: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<Arc<str>>,
+    /// Index and total.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<(u32, u32)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +96,7 @@ pub(crate) fn extras_text(extras: &Extras) -> Option<String> {
         parents: extras.parents.iter().map(ToString::to_string).collect(),
         alias: extras.alias.clone(),
         trace: extras.trace.clone(),
+        shard: extras.shard.map(|shard| (shard.index, shard.total)),
     };
     Some(written(&text))
 }
@@ -124,6 +128,7 @@ pub(crate) fn extras_from(text: Option<&str>) -> Result<Extras> {
         parents: parents?,
         alias: text.alias,
         trace: text.trace,
+        shard: text.shard.map(|(index, total)| Shard { index, total }),
     })
 }
 

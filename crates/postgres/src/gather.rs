@@ -131,6 +131,8 @@ async fn take_turns<K: Kind>(store: Weak<PostgresStore>) {
         gather.came.notified().await;
         loop {
             let Ok(_turn) = gather.turns.acquire().await else { return };
+            // Those who were answered just now may be about to call again.
+            tokio::task::yield_now().await;
             let calls = gather.take();
             if calls.is_empty() {
                 break;

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use taskwright_core::limits::LEASE;
-use taskwright_core::{JobId, Timestamp, Token};
+use taskwright_core::{JobId, Load, LoadMeasure, Timestamp, Token};
 use taskwright_store::{CancelOrder, Heartbeat, HeartbeatReply, Result, WorkerInfo};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -29,16 +30,60 @@ struct InfoText {
     name: Arc<str>,
     slots: u32,
     stopping: bool,
+    measured: MeasureText,
+    max: MeasureText,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    takes: Option<u32>,
+}
+
+/// What it measured, or its maxima.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct MeasureText {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_percent: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_percent: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_micros: Option<u64>,
+}
+
+impl MeasureText {
+    fn of(measure: &LoadMeasure) -> MeasureText {
+        let micros = |lag: Duration| u64::try_from(lag.as_micros()).unwrap_or(u64::MAX);
+        MeasureText {
+            cpu_percent: measure.cpu_percent,
+            memory_percent: measure.memory_percent,
+            lag_micros: measure.lag.map(micros),
+        }
+    }
+
+    fn into_measure(self) -> LoadMeasure {
+        LoadMeasure {
+            cpu_percent: self.cpu_percent,
+            memory_percent: self.memory_percent,
+            lag: self.lag_micros.map(Duration::from_micros),
+        }
+    }
 }
 
 pub(crate) fn info_from(text: Option<&str>) -> WorkerInfo {
     // Only people read it: what a newer version added does not matter.
     let text: InfoText = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    WorkerInfo { name: text.name, slots: text.slots, stopping: text.stopping }
+    let InfoText { name, slots, stopping, measured, max, takes } = text;
+    let load = Load { measured: measured.into_measure(), max: max.into_measure(), takes };
+    WorkerInfo { name, slots, stopping, load }
 }
 
 fn info_text(info: &WorkerInfo) -> String {
-    let text = InfoText { name: info.name.clone(), slots: info.slots, stopping: info.stopping };
+    let text = InfoText {
+        name: info.name.clone(),
+        slots: info.slots,
+        stopping: info.stopping,
+        measured: MeasureText::of(&info.load.measured),
+        max: MeasureText::of(&info.load.max),
+        takes: info.load.takes,
+    };
     serde_json::to_string(&text).unwrap_or_default()
 }
 
@@ -103,8 +148,6 @@ impl PostgresStore {
         .await
     }
 
-    /// A job that somebody is just changing keeps the progress that it had: it may be in the
-    /// transaction of an application, and the lease has to be renewed meanwhile.
     /// A job that somebody is just changing keeps the progress that it had: it may be in the
     /// transaction of an application, and the lease has to be renewed meanwhile.
     async fn keep_progress(&self, namespace: i32, heartbeat: &Heartbeat) -> Result<()> {

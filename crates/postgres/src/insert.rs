@@ -9,6 +9,7 @@ use taskwright_store::{Error, ErrorKind, Event, Insert, Inserted, Refusal, Resul
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::alike::are_alike;
 use crate::codec::extras_text;
 use crate::fresh::{Fresh, INSERT};
 use crate::lanes::{FRESH, GIVEN_BACK, Lane};
@@ -66,7 +67,7 @@ impl Item {
 }
 
 /// How an attempt to write came out.
-enum Written {
+pub(crate) enum Written {
     /// With these answers.
     Answered(Vec<Inserted>),
     /// An id is taken, and nothing was written.
@@ -177,6 +178,12 @@ impl PostgresStore {
             }
         }
         let items: Vec<&Item> = places.iter().map(|&place| &all[place]).collect();
+        if items.len() > 1 && are_alike(&items) {
+            match self.write_alike(&items).await? {
+                Written::Taken => {}
+                written => return Ok(written),
+            }
+        }
         let entering = self.entering(&items).await?;
         let fresh = Fresh::of(&items, self.clock.shown(), partial, entering);
         let written = self.link.attempt(INSERT, &fresh.arguments()).await?;

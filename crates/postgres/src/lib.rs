@@ -5,6 +5,7 @@
 //! they move data. What may happen to a job is decided by `taskwright_core`, in Rust: rows are
 //! locked, changed and written back (`change`).
 
+mod alike;
 mod background;
 mod change;
 mod claim;

@@ -9,6 +9,7 @@
 //! - `read`, `write`: fill the desk, and write down what was decided there
 //! - `settle`: serves lines
 //! - `give`: claims
+//! - `turns`: whose turn it is in fair queues
 //! - `serve`: when lines are served: after calls, and by sweeps
 //! - `rouse`: room that comes with time, on the node that used up what there was
 
@@ -20,6 +21,7 @@ mod read;
 pub(crate) mod rouse;
 pub(crate) mod serve;
 mod settle;
+mod turns;
 mod write;
 
 use std::collections::HashMap;

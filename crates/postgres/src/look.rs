@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use taskwright_core::limits::PAGE_MAX;
 use taskwright_core::rank::AGING_DEFAULT;
-use taskwright_core::{Job, JobId, Name, Timestamp, WorkerId};
+use taskwright_core::{Job, JobId, Name, Timestamp, WorkerId, turns};
 use taskwright_store::{Filter, Page, QueueCounts, Result, WorkerView};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -164,11 +164,17 @@ impl PostgresStore {
                  join taskwright.lane l on l.number = c.lane \
                  where l.namespace = $1 and c.state < 100 group by l.queue, c.state \
                  union all \
-                 select l.queue, -1::smallint, 0, min(first.rank + l.priority * $2) \
-                 from taskwright.lane l, lateral ( \
-                     select j.rank from taskwright.job j where j.lane = l.number and j.state = 1 \
-                     order by j.rank, j.seq limit 1) first \
-                 where l.namespace = $1 group by l.queue \
+                 select l.queue, -1::smallint, 0, min(least(first.due, turn.due)) \
+                 from taskwright.lane l left join lateral ( \
+                     select j.rank + l.priority * $2 as due from taskwright.job j \
+                     where j.lane = l.number and j.state = 1 and j.rank >= $4 \
+                     order by j.rank, j.seq limit 1) first on true \
+                 left join lateral ( \
+                     select j.run_at as due from taskwright.job j \
+                     where j.lane = l.number and j.state = 1 and j.rank < -2305843009213693952 \
+                     order by j.run_at limit 1) turn on true \
+                 where l.namespace = $1 and (first.due is not null or turn.due is not null) \
+                 group by l.queue \
                  union all \
                  select q.queue, -2::smallint, 0, null from taskwright.queue q \
                  where q.namespace = $1 and q.paused",
@@ -176,6 +182,7 @@ impl PostgresStore {
                     (&number, Type::INT4),
                     (&micros(AGING_DEFAULT), Type::INT8),
                     (&self.tally.from(), Type::INT8),
+                    (&turns::END, Type::INT8),
                 ],
             )
             .await?;

@@ -70,7 +70,7 @@ impl PostgresStore {
         let rows = self
             .link
             .query(
-                "select seq, lane, attempt from taskwright.complete($1, $2, $3, $4, $5, $6, $7)",
+                "select seq, lane from taskwright.complete($1, $2, $3, $4, $5, $6, $7)",
                 &[
                     (&self.clock.shown(), Type::INT8),
                     (&number, Type::INT4),

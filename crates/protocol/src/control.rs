@@ -34,6 +34,8 @@ struct CommandFields<'a> {
     key: Option<Text<'a>>,
     concurrency: Option<u32>,
     rate: Option<RateFields>,
+    fair: Option<bool>,
+    weight: Option<u32>,
     priority: Option<i8>,
     run_at: Option<Parsed<Instant>>,
 }
@@ -147,13 +149,18 @@ impl CommandFields<'_> {
             key: self.key.as_ref(),
         };
         let subject = named.subject(|field, cause| at.invalid(field, cause), names)?;
-        let policy = Policy { concurrency: self.concurrency, rate: self.rate.map(Rate::from) };
+        let policy = Policy {
+            concurrency: self.concurrency,
+            rate: self.rate.map(Rate::from),
+            fair: self.fair.unwrap_or(false),
+            weight: self.weight,
+        };
         Ok((subject, (!policy.is_empty()).then_some(policy)))
     }
 
     fn refuse_misplaced(&self, at: At) -> Result<()> {
         use CommandWord::{Adjust, Cancel, Delete, Pause, Redrive, Resume, SetPolicy};
-        let fields: [(_, _, &[CommandWord]); 11] = [
+        let fields: [(_, _, &[CommandWord]); 13] = [
             ("id", self.id.is_some(), &[Cancel, Redrive, Adjust, Delete]),
             ("queue", self.queue.is_some(), &[Pause, Resume, SetPolicy]),
             ("task", self.task.is_some(), &[SetPolicy]),
@@ -161,6 +168,8 @@ impl CommandFields<'_> {
             ("key", self.key.is_some(), &[SetPolicy]),
             ("concurrency", self.concurrency.is_some(), &[SetPolicy]),
             ("rate", self.rate.is_some(), &[SetPolicy]),
+            ("fair", self.fair.is_some(), &[SetPolicy]),
+            ("weight", self.weight.is_some(), &[SetPolicy]),
             ("reason", self.reason.is_some(), &[Cancel]),
             ("attempts", self.attempts.is_some(), &[Redrive]),
             ("priority", self.priority.is_some(), &[Adjust]),

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use taskwright_core::limits::{BATCH_MAX, check};
 use taskwright_core::{JobId, Json, Name, Requirement, RetryPolicy, StateName};
 use taskwright_engine::{Enqueued, JobRequest, Result, Start};
 use taskwright_store::Refusal;
 
+use crate::extras::{shard, write_shard};
 use crate::instant::Instant;
 use crate::read::{At, Names, Object, Parsed, Payload, Text, invalid, read};
 use crate::unique::{
@@ -81,6 +83,9 @@ pub(crate) struct JobFields<'a> {
     replace_scheduled_only: bool,
     replace_at_most_ms: Option<u64>,
     trace: Option<Text<'a>>,
+    shards: Option<u32>,
+    shard_index: Option<u32>,
+    shard_total: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -120,11 +125,20 @@ pub(crate) fn decode(body: &[u8]) -> Result<Enqueue> {
         None => Name::default_name(),
     };
     let default_queue = Name::default_name();
-    let jobs = batch.jobs.into_iter().enumerate().map(|(item, Object(fields))| {
+    let mut jobs = Vec::with_capacity(batch.jobs.len());
+    for (item, Object(mut fields)) in batch.jobs.into_iter().enumerate() {
         let at = At { list: "jobs", item };
-        job_request(fields, at, &namespace, &default_queue, &mut names)
-    });
-    let jobs = jobs.collect::<Result<_>>()?;
+        let shards = fields.shards.take();
+        let job = job_request(fields, at, &namespace, &default_queue, &mut names)?;
+        let Some(shards) = shards else {
+            jobs.push(job);
+            continue;
+        };
+        // Before they are made: there would be as many as the numbers in the request say.
+        check("the jobs of this call", jobs.len() + shards as usize, BATCH_MAX, "jobs")
+            .map_err(|over| at.over("shards", &over))?;
+        jobs.extend(job.sharded(shards).map_err(|error| at.invalid("shards", error.message))?);
+    }
     Ok(Enqueue { jobs, partial: batch.partial, reply: batch.reply })
 }
 
@@ -163,6 +177,13 @@ pub(crate) fn job_request(
     }
     if fields.unique_until.is_some() && fields.unique_for_ms.is_some() {
         return Err(at.invalid("unique_for_ms", "unique_until is given as well; give one of them"));
+    }
+    if fields.shards.is_some() {
+        return Err(at.invalid("shards", "here one job is asked for; leave the shards out"));
+    }
+    if fields.shard_index.is_some() != fields.shard_total.is_some() {
+        let cause = "shard_index and shard_total go together; to make several jobs, give shards";
+        return Err(at.invalid("shard_index", cause));
     }
     let until = fields.unique_until.unwrap_or_else(|| fields.on_conflict.until());
     let conflict = ConflictFields {
@@ -207,6 +228,7 @@ pub(crate) fn job_request(
         ),
         on_conflict,
         trace: fields.trace.map(|trace| Arc::from(&*trace.0)),
+        shard: shard(fields.shard_index, fields.shard_total),
     })
 }
 
@@ -271,6 +293,7 @@ pub(crate) fn write_job(job: &JobRequest, object: &mut write::Object<'_>) {
     if let Some(trace) = &job.trace {
         object.text("trace", trace);
     }
+    write_shard(job.shard, object);
 }
 
 pub(crate) fn write_retry(retry: &RetryPolicy, object: &mut write::Object<'_>) {

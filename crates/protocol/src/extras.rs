@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use taskwright_core::Extras;
+use taskwright_core::{Extras, Shard};
 
 use crate::enqueue::write_retry;
 use crate::read::Text;
@@ -35,6 +35,8 @@ macro_rules! reader_with_extras {
             parents: Vec<crate::read::Parsed<taskwright_core::JobId>>,
             alias: Option<crate::read::Text<$a>>,
             trace: Option<crate::read::Text<$a>>,
+            shard_index: Option<u32>,
+            shard_total: Option<u32>,
         }
 
         impl $name<'_> {
@@ -57,12 +59,25 @@ macro_rules! reader_with_extras {
                     parents: self.parents.iter().map(|id| id.0).collect(),
                     alias: shared(self.alias.as_ref()),
                     trace: shared(self.trace.as_ref()),
+                    shard: crate::extras::shard(self.shard_index, self.shard_total),
                 }
             }
         }
     };
 }
 pub(crate) use reader_with_extras;
+
+/// The shard of these fields, where both are there.
+pub(crate) fn shard(index: Option<u32>, total: Option<u32>) -> Option<Shard> {
+    index.zip(total).map(|(index, total)| Shard { index, total })
+}
+
+pub(crate) fn write_shard(shard: Option<Shard>, object: &mut write::Object<'_>) {
+    if let Some(Shard { index, total }) = shard {
+        object.number("shard_index", u64::from(index));
+        object.number("shard_total", u64::from(total));
+    }
+}
 
 pub(crate) fn shared(text: Option<&Text<'_>>) -> Option<Arc<str>> {
     text.map(|text| Arc::from(&*text.0))
@@ -106,4 +121,5 @@ pub(crate) fn write_extras(extras: &Extras, object: &mut write::Object<'_>) {
     if let Some(trace) = &extras.trace {
         object.text("trace", trace);
     }
+    write_shard(extras.shard, object);
 }

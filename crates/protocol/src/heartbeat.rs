@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use taskwright_core::{JobId, Json, Name, Token, WorkerId};
+use taskwright_core::{JobId, Json, Load, Name, Token, WorkerId};
 use taskwright_engine::Result;
 use taskwright_store::{CancelOrder, Heartbeat, HeartbeatReply, WorkerInfo};
 
+use crate::load::{self, LoadFields};
 use crate::read::{At, Object, Parsed, Payload, Text, name_or_default, read};
 use crate::write;
 
@@ -63,6 +64,7 @@ struct InfoFields<'a> {
     slots: u32,
     #[serde(default)]
     stopping: bool,
+    load: Option<Object<LoadFields>>,
 }
 
 pub(crate) fn decode(body: &[u8]) -> Result<Heartbeat> {
@@ -89,6 +91,7 @@ impl HeartbeatFields<'_> {
                 name: Arc::from(info.name.as_ref().map_or("", |name| &*name.0)),
                 slots: info.slots,
                 stopping: info.stopping,
+                load: info.load.map_or_else(Load::default, |Object(load)| load.into_load()),
             }),
         })
     }
@@ -123,6 +126,7 @@ pub(crate) fn write_info(info: &WorkerInfo, object: &mut write::Object<'_>) {
     object.text("name", &info.name);
     object.number("slots", u64::from(info.slots));
     object.flag("stopping", info.stopping);
+    load::write(&info.load, object);
 }
 
 fn write_attempt((id, token): &(JobId, Token), object: &mut write::Object<'_>) {

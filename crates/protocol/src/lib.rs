@@ -18,6 +18,7 @@ mod job;
 mod labels;
 pub mod line;
 mod listen;
+mod load;
 mod look;
 mod operation;
 mod place;

@@ -7,6 +7,7 @@ use taskwright_core::{Name, Requirement, WorkerId};
 use taskwright_engine::{Exclusion, ExclusionRule, PlaceRequest, Placed, Placement, Result};
 
 use crate::labels;
+use crate::load::{self, LoadView};
 use crate::read::{Object, Parsed, Text, invalid, name_or_default, read};
 use crate::write;
 
@@ -53,6 +54,7 @@ pub(crate) fn encode_reply(placement: &Placement) -> Vec<u8> {
             object.number("slots", u64::from(worker.slots));
             object.number("running", worker.running as u64);
             labels::write(&worker.labels, object);
+            load::write(&worker.load, object);
             object.flag("matches", worker.matches());
             object.list("excluded", &worker.excluded, |exclusion, object| {
                 object.word("rule", exclusion.rule.as_str());
@@ -80,6 +82,7 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Placement> {
         running: usize,
         #[serde(default)]
         labels: Vec<Text<'a>>,
+        load: Option<Object<LoadView>>,
         excluded: Vec<Object<Excluded<'a>>>,
     }
 
@@ -102,6 +105,7 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Placement> {
             slots: fields.slots,
             running: fields.running,
             labels: labels::read(&fields.labels)?,
+            load: fields.load.map(|Object(load)| load.into_load()).unwrap_or_default(),
             excluded: fields.excluded.into_iter().map(exclusion).collect(),
         })
     });

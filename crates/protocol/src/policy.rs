@@ -58,7 +58,7 @@ impl From<RateFields> for Rate {
     }
 }
 
-/// Reads the policy of one subject; without concurrency and rate there is to be none.
+/// Reads the policy of one subject; where it says nothing there is to be none.
 pub(crate) fn decode(body: &[u8]) -> Result<(Subject, Option<Policy>)> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -70,6 +70,9 @@ pub(crate) fn decode(body: &[u8]) -> Result<(Subject, Option<Policy>)> {
         key: Option<Text<'a>>,
         concurrency: Option<u32>,
         rate: Option<RateFields>,
+        #[serde(default)]
+        fair: bool,
+        weight: Option<u32>,
     }
 
     let fields: Fields<'_> = read("policy request", body)?;
@@ -80,7 +83,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<(Subject, Option<Policy>)> {
         key: fields.key.as_ref(),
     };
     let subject = named.subject(|field, cause| invalid(field, cause), &mut Names::default())?;
-    let policy = Policy { concurrency: fields.concurrency, rate: fields.rate.map(Rate::from) };
+    let Fields { concurrency, fair, weight, .. } = fields;
+    let policy = Policy { concurrency, rate: fields.rate.map(Rate::from), fair, weight };
     Ok((subject, (!policy.is_empty()).then_some(policy)))
 }
 
@@ -109,6 +113,12 @@ pub(crate) fn write_policy(
             fields.number("burst", u64::from(rate.burst));
         });
     }
+    if policy.fair {
+        object.flag("fair", true);
+    }
+    if let Some(weight) = policy.weight {
+        object.number("weight", u64::from(weight));
+    }
 }
 
 pub(crate) fn encode(policies: &[(Subject, Policy)]) -> Vec<u8> {
@@ -134,6 +144,9 @@ struct PolicyFields<'a> {
     key: Option<Text<'a>>,
     concurrency: Option<u32>,
     rate: Option<RateFields>,
+    #[serde(default)]
+    fair: bool,
+    weight: Option<u32>,
 }
 
 pub(crate) fn decode_reply(body: &[u8]) -> Result<Vec<(Subject, Policy)>> {
@@ -149,7 +162,8 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Vec<(Subject, Policy)>> {
         let at = At { list: "policies", item };
         let subject = named.subject(|field, cause| at.invalid(field, cause), &mut names)?;
         let rate = fields.rate.map(Rate::from);
-        Ok((subject, Policy { concurrency: fields.concurrency, rate }))
+        let PolicyFields { concurrency, fair, weight, .. } = fields;
+        Ok((subject, Policy { concurrency, rate, fair, weight }))
     });
     policies.collect()
 }

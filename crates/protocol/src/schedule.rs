@@ -216,6 +216,7 @@ pub(crate) fn write_view(view: &ScheduleView, object: &mut write::Object<'_>) {
         object.id("last_job", last_job);
     }
     object.number("made", standing.made);
+    object.number("refused", standing.refused);
     object.number("skipped", standing.skipped);
     object.list("skips", &standing.skips, |skipped, object| {
         object.instant("first_at", skipped.first);
@@ -251,6 +252,8 @@ pub(crate) struct ViewFields<'a> {
     live_jobs: Vec<Parsed<JobId>>,
     last_job: Option<Parsed<JobId>>,
     made: u64,
+    #[serde(default)]
+    refused: u64,
     skipped: u64,
     skips: Vec<SkipFields>,
     trouble: Option<Text<'a>>,
@@ -300,6 +303,7 @@ impl ViewFields<'_> {
             live,
             last_job: self.last_job.map(|id| id.0),
             made: self.made,
+            refused: self.refused,
             skipped: self.skipped,
             skips: self.skips.iter().map(SkipFields::skipped).collect(),
             trouble: self.trouble.map(|text| text.0.as_ref().into()),

@@ -12,6 +12,7 @@ use taskwright_store::{
 use crate::heartbeat::write_info;
 use crate::instant::Instant;
 use crate::labels;
+use crate::load::LoadView;
 use crate::read::{Object, Parsed, Text, name_or_default, read};
 use crate::write;
 
@@ -146,6 +147,7 @@ pub(crate) fn decode_workers(body: &[u8]) -> Result<Vec<WorkerView>> {
         name: Text<'a>,
         slots: u32,
         stopping: bool,
+        load: Option<Object<LoadView>>,
         queues: Option<Vec<Parsed<Name>>>,
         tasks: Option<Vec<Parsed<Name>>>,
         #[serde(default)]
@@ -167,6 +169,7 @@ pub(crate) fn decode_workers(body: &[u8]) -> Result<Vec<WorkerView>> {
                 name: Arc::from(&*fields.name.0),
                 slots: fields.slots,
                 stopping: fields.stopping,
+                load: fields.load.map(|Object(load)| load.into_load()).unwrap_or_default(),
             },
             profile: fields.queues.map(profile),
             first_seen_at: fields.first_seen_at.0.0,

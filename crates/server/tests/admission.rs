@@ -169,7 +169,7 @@ async fn bad_input_is_refused_and_changes_nothing() {
         (json!({ "key": "k", "concurrency": -1 }), &["concurrency"]),
         (json!({ "key": "k", "rate": { "count": 1 } }), &["period_ms"]),
         (json!({ "key": "k", "rate": { "count": 0, "period_ms": 1 } }), &["zero"]),
-        (json!({ "key": "k", "weight": 3 }), &["`weight`"]),
+        (json!({ "key": "k", "colour": 3 }), &["`colour`"]),
     ] {
         let refused = server.send("PUT", "/v1/policies", &[JSON], &policy.to_string()).await;
         refused.problem(400, "invalid", words);

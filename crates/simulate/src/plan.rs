@@ -238,7 +238,8 @@ fn policy(limit: &Limit) -> Result<(Subject, Policy)> {
     if limit.burst.is_some() && rate.is_none() {
         return Err(invalid(part, "it has a burst without a rate"));
     }
-    Ok((subject, Policy { concurrency: limit.concurrency, rate }))
+    let Limit { concurrency, fair, weight, .. } = *limit;
+    Ok((subject, Policy { concurrency, rate, fair, weight }))
 }
 
 fn whole_rate(rate: Frequency, burst: Option<u32>) -> Result<Rate> {

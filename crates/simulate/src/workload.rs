@@ -191,6 +191,11 @@ pub struct Limit {
     pub rate: Option<Frequency>,
     /// How many may start at once where none has for long; default 1.
     pub burst: Option<u32>,
+    /// Of a queue: its groups take turns.
+    #[serde(default)]
+    pub fair: bool,
+    /// Of a group: its share of a fair queue.
+    pub weight: Option<u32>,
 }
 
 /// A duration, written like `1.5s` or `10m`.

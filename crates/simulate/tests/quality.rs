@@ -110,6 +110,39 @@ fn a_priority_is_a_head_start_of_a_minute() {
     assert!(enough <= Duration::from_secs(2), "{enough:?}");
 }
 
+/// One customer sends half of all jobs, and more than there is room for; who waits for that?
+#[test]
+fn in_a_fair_queue_the_backlog_of_one_is_its_own() {
+    let waited = |limits: &str| {
+        let outcome = play(&format!(
+            r#"
+            seed = 3
+            jobs = 8_000
+            [[task]]
+            name = "report"
+            arrivals = {{ poisson = "60/s" }}
+            runs = {{ exponential = "200ms" }}
+            group = {{ name = "customer", of = 5, skew = 1.5 }}
+            [[worker]]
+            name = "worker"
+            count = 10
+            {limits}
+            "#
+        ));
+        let mut waits: Vec<_> =
+            outcome.groups.iter().map(|group| (group.attempts, group.mean_wait)).collect();
+        waits.sort_unstable();
+        assert_eq!(waits.len(), 5, "{:?}", outcome.groups);
+        waits
+    };
+    let second = Duration::from_secs(1);
+    let plain = waited("");
+    assert!(plain.iter().all(|(_, wait)| *wait > 5 * second), "all wait alike: {plain:?}");
+    let fair = waited("[[limit]]\n queue = \"default\"\n fair = true");
+    let (_, small) = fair.split_last().unwrap();
+    assert!(small.iter().all(|(_, wait)| *wait < second), "the others hardly wait: {fair:?}");
+}
+
 #[test]
 fn limits_are_met_and_never_exceeded() {
     let outcome = play(

@@ -6,6 +6,7 @@
 mod claim;
 mod control;
 mod documents;
+mod fair;
 mod heartbeat;
 mod insert;
 mod lease;
@@ -35,6 +36,7 @@ use crate::retention::Retention;
 pub use claim::*;
 pub use control::*;
 pub use documents::*;
+pub use fair::*;
 pub use heartbeat::*;
 pub use insert::*;
 pub use lease::*;
@@ -230,6 +232,15 @@ macro_rules! conformance {
                 a_claim_answers_in_order
                 a_line_is_served_lane_by_lane
                 jobs_in_line_are_jobs_like_others
+                // fair queues
+                f1_groups_take_turns
+                f2_weights_are_kept
+                f3_coming_back_jumps_no_queue
+                f4_cancelled_jobs_cost_nothing
+                f5_jobs_without_group_are_one_group
+                f6_a_full_queue_becomes_fair
+                f7_a_fair_queue_starves_no_other
+                f8_turns_and_limits_hold_together
                 a1_a_lost_worker_gives_its_room_back
                 a4_a_claim_looks_no_further_than_it_may
                 // documents

@@ -64,6 +64,11 @@ pub trait Store: Send + Sync + 'static {
     /// **L7** A worker is given a suspect only while it holds none, so at most one by a claim; jobs
     /// behind a suspect that it may not have are given.
     ///
+    /// Within a fair queue (`Policies::is_fair`) groups take turns: who comes first is said by
+    /// `core::turns`, with a turn for each job of a group from when it is promoted, and for the jobs
+    /// without group together. Between queues the rank by age decides, that of the job whose turn it is.
+    /// A ready job of such a group that has no turn is put in the line of its group, as one without room.
+    ///
     /// `seq` numbers the claims of one worker, from 1, growing. The same `seq` as the worker's last
     /// claim that gave jobs answers at once those of them that still run, in the same order and with
     /// the same tokens; a lower one, and 0, is an error (`Invalid`), because its jobs may have been
@@ -230,6 +235,13 @@ pub trait Store: Send + Sync + 'static {
     /// cancel, and else as good.
     fn nudges(&self) -> Nudges {
         Nudges::none()
+    }
+
+    /// When there is more room by time alone than there is now, as far as the newest claim that took a
+    /// token of a rate knew: sooner, perhaps, than the last sweep's `next_due` said. A hint. `None`:
+    /// there is nothing to wait for, or the store serves lines by itself when the time has come.
+    fn room_at(&self) -> Option<Timestamp> {
+        None
     }
 
     /// The store's own time.

@@ -1,8 +1,9 @@
 //! Hints of what happens in a store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use taskwright_core::{JobId, Name, StateName, WorkerId};
+use taskwright_core::{JobId, Name, StateName, Timestamp, WorkerId};
 use tokio::sync::broadcast;
 
 /// Groups of hints that a slow reader may fall behind before it loses some.
@@ -39,11 +40,16 @@ pub struct Nudge {
 pub struct Publisher {
     events: broadcast::Sender<Arc<[Event]>>,
     nudges: broadcast::Sender<Arc<[Nudge]>>,
+    room_at: Arc<AtomicI64>,
 }
 
 impl Default for Publisher {
     fn default() -> Self {
-        Publisher { events: broadcast::channel(BACKLOG).0, nudges: broadcast::channel(BACKLOG).0 }
+        Publisher {
+            events: broadcast::channel(BACKLOG).0,
+            nudges: broadcast::channel(BACKLOG).0,
+            room_at: Arc::new(AtomicI64::new(i64::MAX)),
+        }
     }
 }
 
@@ -67,6 +73,17 @@ impl Publisher {
             // Without listeners there is nobody to tell.
             let _ = self.nudges.send(nudges.into());
         }
+    }
+
+    /// Tells when there is more room by time alone (`Store::room_at`).
+    pub fn tell_room(&self, at: Option<Timestamp>) {
+        self.room_at.store(at.map_or(i64::MAX, Timestamp::as_micros), Ordering::Release);
+    }
+
+    /// What was told last.
+    pub fn room_at(&self) -> Option<Timestamp> {
+        let at = self.room_at.load(Ordering::Acquire);
+        (at < i64::MAX).then(|| Timestamp::from_micros(at))
     }
 
     /// Hints from now on.

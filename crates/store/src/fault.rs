@@ -201,6 +201,10 @@ impl Store for FaultStore {
         self.inner.events()
     }
 
+    fn room_at(&self) -> Option<Timestamp> {
+        self.inner.room_at()
+    }
+
     fn nudges(&self) -> Nudges {
         self.inner.nudges()
     }

@@ -11,6 +11,7 @@ mod look;
 mod moving;
 mod state;
 mod time_served;
+mod turns;
 mod unique;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    Extras, Job, JobError, JobId, Json, Labels, Name, NewJob, Policy, Requirement, StateName,
+    Extras, Job, JobError, JobId, Json, Labels, Load, Name, NewJob, Policy, Requirement, StateName,
     Subject, Timestamp, Token, Verdict, WorkerId,
 };
 
@@ -240,6 +240,8 @@ pub struct WorkerInfo {
     pub slots: u32,
     /// Whether it takes no more jobs.
     pub stopping: bool,
+    /// How loaded it is.
+    pub load: Load,
 }
 
 /// What a worker should know.

@@ -96,7 +96,7 @@ impl Consumer {
             slots: 1,
             every: HEARTBEAT_EVERY,
         };
-        let lease = Lease::start(tenant, Arc::clone(&held))?;
+        let lease = Lease::start(tenant, Arc::clone(&held), None)?;
         let profile = Arc::new(Profile { queues, tasks: None, labels: Labels::default() });
         Ok(Consumer { app, worker, profile, held, lease, claims: Mutex::default() })
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use taskwright_core::{JobId, Json, Name, Timestamp, Token};
+use taskwright_core::{JobId, Json, Name, Shard, Timestamp, Token};
 use taskwright_engine::{Error, ErrorCode};
 use taskwright_store::{ClaimedJob, Outcome};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -44,6 +44,7 @@ struct About {
     checkpoint: Option<Json>,
     tags: Vec<Arc<str>>,
     trace: Option<Arc<str>>,
+    shard: Option<Shard>,
 }
 
 /// A checkpoint on its way to the store.
@@ -101,6 +102,7 @@ impl Context {
             checkpoint: job.checkpoint,
             tags: job.extras.tags,
             trace: job.extras.trace,
+            shard: job.extras.shard,
         };
         let inner = Inner {
             about,
@@ -177,6 +179,12 @@ impl Context {
     /// The W3C trace context of the enqueue.
     pub fn trace(&self) -> Option<&str> {
         self.0.about.trace.as_deref()
+    }
+
+    /// Which part this job is of a request that was made several jobs; see
+    /// [`Job::sharded`](crate::Job::sharded).
+    pub fn shard(&self) -> Option<Shard> {
+        self.0.about.shard
     }
 
     /// The longest this attempt may run.

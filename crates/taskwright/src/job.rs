@@ -209,6 +209,33 @@ impl<T> Job<T> {
         Job { request, unique, until, fault, output: PhantomData }
     }
 
+    /// The same job `total` times, 1 to 1,000, each for its part of the whole: the handler finds which
+    /// one in [`Context::shard`](crate::Context::shard). [`enqueue_all`](crate::Taskwright::enqueue_all)
+    /// writes all of them at once. Where the job has an id, theirs follow from it, so that enqueueing
+    /// the same again makes nothing new. Shards have no unique key.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # use taskwright::{Job, Taskwright};
+    /// # let app = Taskwright::connect("memory:").await?;
+    /// let scan: Job<u64> = Job::new("scan", &"s3://bucket");
+    /// let handles = app.enqueue_all(scan.sharded(8)).await?;
+    /// assert_eq!(handles.len(), 8);
+    /// # app.close().await?;
+    /// # Ok(()) })
+    /// # }
+    /// ```
+    pub fn sharded(self, total: u32) -> Vec<Job<T>> {
+        match self.request.clone().sharded(total) {
+            Ok(requests) => {
+                let with = |request| Job { request, ..self.clone() };
+                requests.into_iter().map(with).collect()
+            }
+            Err(error) => vec![self.faulty(error.message)],
+        }
+    }
+
     /// The request, for whoever talks to an [`Api`](crate::Api) directly; an error if something
     /// that was set makes no sense.
     pub fn into_request(self) -> Result<JobRequest, Error> {

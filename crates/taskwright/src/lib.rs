@@ -76,9 +76,9 @@ pub use schedule::Schedule;
 pub use task::{Failure, Output, Task};
 pub use taskwright_core::schedule::{CatchUp, Overlap, PausedBy, SkipReason, Skipped};
 pub use taskwright_core::{
-    AttemptRecord, Extras, Job as JobView, JobError, JobId, Json, Labels, Name, OnConflict, Policy,
-    Rate, Replace, Requirement, RetryPolicy, State, StateName, Subject, Timestamp, Token, Unique,
-    Until, WorkerId, format_duration, limits, parse_duration,
+    AttemptRecord, Extras, Job as JobView, JobError, JobId, Json, Labels, Load, LoadMeasure, Name,
+    OnConflict, Policy, Rate, Replace, Requirement, RetryPolicy, Shard, State, StateName, Subject,
+    Timestamp, Token, Unique, Until, WorkerId, format_duration, limits, parse_duration,
 };
 pub use taskwright_engine::{
     Ahead, Api, Backfilled, Blocker, BlockerKind, Cost, CostCell, CostSums, Costs, Enqueued, Error,
@@ -94,7 +94,7 @@ pub use taskwright_store::{
     ClaimedJob, Command, Controlled, Description, Durability, Event, Events, Filter, Heard,
     NodeView, Outcome, Page, Profile, QueueCounts, Reported, Retention, Retry, WorkerView,
 };
-pub use worker::{Completion, RunningWorker, Stopper, Worker};
+pub use worker::{Completion, LoadMeter, RunningWorker, Stopper, Worker};
 
 /// What the output of `#[task]` uses. No part of the public API.
 #[doc(hidden)]

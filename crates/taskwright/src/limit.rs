@@ -9,7 +9,8 @@ use taskwright_engine::{Error, ErrorCode, Result};
 
 use crate::job::IntoDuration;
 
-/// What may start of the jobs of a queue, task, group or key, over all workers and machines.
+/// What may start of the jobs of a queue, task, group or key, over all workers and machines, and how the
+/// groups of a queue share it.
 ///
 /// It says what it is for, then what it allows; what is wrong with it (a name, a duration) is said
 /// when it is set.
@@ -23,12 +24,13 @@ use crate::job::IntoDuration;
 /// app.set_limit(Limit::queue("mail").concurrency(20)).await?;
 /// app.set_limit(Limit::key("api:stripe").rate(100, "1m").burst(10)).await?;
 /// app.set_limit(Limit::group("mail", "*").concurrency(2)).await?; // each customer for itself
+/// app.set_limit(Limit::queue("reports").fair()).await?; // customers take turns
 ///
 /// for limit in app.limits().await? {
 ///     println!("{limit}"); // queue mail: at most 20 at once
 /// }
 /// app.remove_limit(Limit::queue("mail")).await?;
-/// # assert_eq!(app.limits().await?.len(), 2);
+/// # assert_eq!(app.limits().await?.len(), 3);
 /// # Ok(()) }) }
 /// ```
 #[derive(Clone, Debug)]
@@ -106,6 +108,20 @@ impl Limit {
         self
     }
 
+    /// The groups of the queue take turns: who has one job waits for one of each of the others, however
+    /// many those have. Jobs without a group are as one group together. Only for a queue.
+    pub fn fair(mut self) -> Self {
+        self.policy.fair = true;
+        self
+    }
+
+    /// So many jobs of the group start in a fair queue while one does of a group without a weight; 1 to
+    /// 1,000. Only for a group.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.policy.weight = Some(weight);
+        self
+    }
+
     /// What it is for.
     pub fn subject(&self) -> &Subject {
         &self.subject
@@ -114,6 +130,16 @@ impl Limit {
     /// The most attempts that run at once, where that is limited.
     pub fn max_concurrency(&self) -> Option<u32> {
         self.policy.concurrency
+    }
+
+    /// Whether the groups of the queue take turns.
+    pub fn is_fair(&self) -> bool {
+        self.policy.fair
+    }
+
+    /// The weight of the group, where it has one.
+    pub fn group_weight(&self) -> Option<u32> {
+        self.policy.weight
     }
 
     /// How many may start in which time, where that is limited.
@@ -156,6 +182,12 @@ impl fmt::Display for Limit {
             let period = format_duration(Duration::from_millis(period_ms)).replace(".0s", "s");
             let burst = if burst > 1 { format!(" (burst {burst})") } else { String::new() };
             parts.push(format!("{count} in {period}{burst}"));
+        }
+        if self.policy.fair {
+            parts.push("its groups take turns".to_owned());
+        }
+        if let Some(weight) = self.policy.weight {
+            parts.push(format!("weight {weight}"));
         }
         f.write_str(if parts.is_empty() { "no limit" } else { "" })?;
         f.write_str(&parts.join(", "))

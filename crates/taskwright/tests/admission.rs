@@ -211,3 +211,25 @@ fn programs_without_async_code_can_do_the_same() {
     assert_eq!(app.get(first.id()).unwrap().unwrap().priority, -2);
     app.adjust(first.id(), Adjust::new().priority(0)).unwrap();
 }
+
+/// Sweeps come once a second; a rate that allows more than one start in that time is used.
+#[tokio::test]
+async fn a_rate_faster_than_sweeps_is_used() {
+    for (app, _directory) in stores().await {
+        for limit in [Limit::key("api"), Limit::queue("default")] {
+            app.set_limit(limit.clone().rate(50, "1s")).await.unwrap();
+            let worker = app.worker().serve(sync).slots(4).start().unwrap();
+            let jobs = (0..60).map(|version| sync::job(1, version).limit_key("api"));
+            let handles = app.enqueue_all(jobs.collect::<Vec<_>>()).await.unwrap();
+            let all = async {
+                for handle in &handles {
+                    handle.result().await.unwrap();
+                }
+            };
+            tokio::time::timeout(PATIENCE, all).await.expect("a start each 20 ms, not each second");
+            worker.stop().await.unwrap();
+            app.remove_limit(limit).await.unwrap();
+        }
+        app.close().await.unwrap();
+    }
+}

@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use taskwright::Taskwright;
 use taskwright_core::limits::{BATCH_MAX, HEARTBEAT_EVERY, LEASE, WAIT_MAX};
-use taskwright_core::{JobId, Labels, Name, Token, WorkerId, format_duration, parse_duration};
+use taskwright_core::{
+    JobId, Labels, Load, Name, Token, WorkerId, format_duration, parse_duration,
+};
 use taskwright_engine::ids::IdSource;
 use taskwright_store::{Claim, ClaimedJob, Heartbeat, Outcome, Profile, Report, WorkerInfo};
 
@@ -131,6 +133,7 @@ async fn keep(app: &Taskwright, worker: WorkerId, jobs: &[ClaimedJob]) -> Result
                         name: format!("by hand, pid {}", std::process::id()).into(),
                         slots: u32::try_from(jobs.len()).unwrap_or(u32::MAX),
                         stopping: true,
+                        load: Load::default(),
                     },
                 };
                 let reply = app.api().heartbeat(heartbeat).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
+use taskwright_core::limits::SHARDS_MAX;
 use taskwright_core::{JobId, Timestamp, parse_duration};
 use taskwright_engine::{Enqueued, Start};
 
@@ -21,7 +22,8 @@ use crate::{connect, show};
   taskwright enqueue sync --args 7 --unique 'sync 7'
   taskwright enqueue reindex --unique reindex --on-conflict debounce --delay 5s --at-most 1m
   taskwright enqueue pay --group tenant-7 --limit-key api:stripe
-  taskwright enqueue train --requires 'gpu>=24,region=eu'")]
+  taskwright enqueue train --requires 'gpu>=24,region=eu'
+  taskwright enqueue scan --args '\"s3://bucket\"' --shards 8")]
 pub struct Arguments {
     /// What it is like.
     #[command(flatten)]
@@ -38,6 +40,9 @@ pub struct Arguments {
     /// The id, a UUID of your own: enqueueing the same again makes no second job
     #[arg(long, value_name = "UUID")]
     id: Option<JobId>,
+    /// Make so many jobs of it, each for its part: the handler is told which one it has
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=SHARDS_MAX as i64))]
+    shards: Option<u32>,
 }
 
 /// Enqueues it.
@@ -51,7 +56,11 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
         (None, None) => Start::Now,
     };
     let app = connect::connect_or_create(global).await?;
-    let enqueued = app.enqueue_requests(vec![request], false).await?;
+    let requests = match arguments.shards {
+        Some(total) => request.sharded(total)?,
+        None => vec![request],
+    };
+    let enqueued = app.enqueue_requests(requests, false).await?;
     for job in &enqueued {
         print(global, job)?;
     }

@@ -116,6 +116,9 @@ fn described(job: &Job) -> String {
     if !job.extras.requires.is_none() {
         add("requires", job.extras.requires.to_string());
     }
+    if let Some(shard) = job.extras.shard {
+        add("shard", format!("{shard}, index {}", shard.index));
+    }
     if let Some(unique) = &job.extras.unique {
         add("unique", show::harmless(&format!("{} ({})", unique.key, until(unique.until, job))));
     }

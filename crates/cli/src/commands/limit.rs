@@ -13,7 +13,7 @@ use crate::{connect, show};
 /// Limit what may start of a queue, task, group or key, over all workers and machines
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("allowed").required(true).multiple(true).args(["concurrency", "rate", "remove"]),
+    group = ArgGroup::new("allowed").required(true).multiple(true).args(["concurrency", "rate", "fair", "weight", "remove"]),
     after_help = "It takes the place of the limit that was set for the same before. What runs already goes on, and counts.
 A group or key that ends in * stands for each that begins so, each for itself.
 
@@ -22,6 +22,8 @@ Examples:
   taskwright limit task resize --rate 100/1m --burst 10
   taskwright limit group 'tenant-*' --queue mail --concurrency 2
   taskwright limit key api:stripe --rate 25/1s --concurrency 5
+  taskwright limit queue reports --fair
+  taskwright limit group 'gold-*' --queue reports --weight 3
   taskwright limit key api:stripe --remove"
 )]
 pub struct Arguments {
@@ -42,8 +44,14 @@ pub struct Arguments {
     /// With --rate: so many may start at once where none has for long [default: 1]
     #[arg(long, value_name = "N", requires = "rate")]
     burst: Option<u32>,
+    /// Of a queue: its groups take turns, so that none waits for the backlog of another
+    #[arg(long)]
+    fair: bool,
+    /// Of a group: so many of its jobs start in a fair queue while one does of another, 1 to 1000
+    #[arg(long, value_name = "N")]
+    weight: Option<u32>,
     /// Take the limit away
-    #[arg(long, conflicts_with_all = ["concurrency", "rate"])]
+    #[arg(long, conflicts_with_all = ["concurrency", "rate", "fair", "weight"])]
     remove: bool,
 }
 
@@ -99,6 +107,12 @@ impl Arguments {
         }
         if let Some(burst) = self.burst {
             limit = limit.burst(burst);
+        }
+        if self.fair {
+            limit = limit.fair();
+        }
+        if let Some(weight) = self.weight {
+            limit = limit.weight(weight);
         }
         Ok(limit)
     }

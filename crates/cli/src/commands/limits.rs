@@ -35,7 +35,7 @@ pub async fn run(global: &Global, _: Arguments) -> Result<Exit> {
 }
 
 fn table(limits: &[Limit]) -> comfy_table::Table {
-    let heads = ["OF", "NAME", "QUEUE", ">CONCURRENCY", ">RATE", ">BURST"];
+    let heads = ["OF", "NAME", "QUEUE", ">CONCURRENCY", ">RATE", ">BURST", "TURNS"];
     let mut table = show::table(&std::io::stdout(), &heads);
     for limit in limits {
         let (what, name, queue) = match limit.subject() {
@@ -55,9 +55,18 @@ fn table(limits: &[Limit]) -> comfy_table::Table {
             Cell::new(concurrency.unwrap_or_default()),
             Cell::new(per.unwrap_or_default()),
             Cell::new(burst.unwrap_or_default()),
+            Cell::new(turns(limit)),
         ]);
     }
     table
+}
+
+fn turns(limit: &Limit) -> String {
+    match limit.group_weight() {
+        Some(weight) => format!("weight {}", show::count(weight.into())),
+        None if limit.is_fair() => "fair".to_owned(),
+        None => String::new(),
+    }
 }
 
 fn per(rate: &Rate) -> String {

@@ -9,6 +9,7 @@ use taskwright_engine::{PlaceRequest, Placed, Placement};
 
 use crate::arguments::Global;
 use crate::exit::Exit;
+use crate::json::LoadLine;
 use crate::{connect, show};
 
 /// Tell which workers may run a job, and why the others may not
@@ -55,18 +56,23 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
 }
 
 fn table(placement: &Placement) -> comfy_table::Table {
-    let heads = ["WORKER", "NAME", "LABELS", ">RUNNING", ">SLOTS", "MATCHES"];
+    let heads = ["WORKER", "NAME", "LABELS", ">RUNNING", ">SLOTS", "LOAD", "MATCHES"];
     let mut table = show::table(&std::io::stdout(), &heads);
     for worker in &placement.workers {
         let details = worker.excluded.iter().map(|exclusion| exclusion.detail.as_str());
         let details = details.collect::<Vec<_>>().join("; ");
-        let matches = if worker.matches() { "yes".to_owned() } else { format!("no: {details}") };
+        let matches = match (worker.matches(), worker.load.explain()) {
+            (true, None) => "yes".to_owned(),
+            (true, Some(takes)) => format!("yes, but {takes}"),
+            (false, _) => format!("no: {details}"),
+        };
         table.add_row([
             Cell::new(worker.id),
             Cell::new(show::short(&worker.name, 40)),
             Cell::new(show::short(&worker.labels.texts().join(" "), 60)),
             Cell::new(worker.running),
             Cell::new(worker.slots),
+            Cell::new(worker.load.measured),
             Cell::new(show::harmless(&matches)),
         ]);
     }
@@ -93,6 +99,7 @@ fn worker(worker: &Placed) -> serde_json::Value {
         "slots": worker.slots,
         "running": worker.running,
         "labels": worker.labels.texts(),
+        "load": LoadLine::from(worker.load),
         "matches": worker.matches(),
         "excluded": exclusions.collect::<Vec<_>>(),
     })

@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     attempts: u32,
     /// So many in each TIME, like 100/1m, so that what failed before is not flooded
-    #[arg(long, value_name = "N/TIME", value_parser = parse_rate)]
+    #[arg(long, value_name = "N/TIME", value_parser = parse_pace)]
     rate: Option<Rate>,
 }
 
@@ -37,4 +37,12 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
     let redrive = |namespace, id| Command::Redrive { namespace, id, attempts };
     let app = connect::connect(global).await?;
     batch::run_with(global, app, arguments.chosen, &WORDING, arguments.rate, redrive).await
+}
+
+fn parse_pace(text: &str) -> Result<Rate, String> {
+    let rate = parse_rate(text)?;
+    if rate.count == 0 || rate.period_ms == 0 {
+        return Err("it has a zero; give at least 1 job in at least 1ms, like 100/1m".to_owned());
+    }
+    Ok(rate)
 }

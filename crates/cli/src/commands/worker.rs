@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use taskwright::{Attempt, Completion, Context, Handler, RunningWorker};
+use taskwright::{Attempt, Completion, Context, Handler, RunningWorker, Worker};
 use taskwright_core::limits::PAYLOAD_BYTES_MAX;
 use taskwright_core::{Json, Labels, Name, format_duration, parse_duration};
 use taskwright_store::{Outcome, Reported, Retry};
@@ -24,7 +24,8 @@ use crate::{connect, show};
     after_help = "The command gets the args of a job as JSON on its standard input, and prints the result: \
 JSON, or a text. Exit codes: 0 completed, 65 failed for good, 75 run again later, else failed. It is \
 killed, with all that it started, when the job times out or is cancelled and when the worker dies.
-It finds TASKWRIGHT_JOB_ID, TASKWRIGHT_ATTEMPT, TASKWRIGHT_TASK and TASKWRIGHT_QUEUE in its environment.
+It finds TASKWRIGHT_JOB_ID, TASKWRIGHT_ATTEMPT, TASKWRIGHT_TASK and TASKWRIGHT_QUEUE in its environment; \
+where the job is a shard also TASKWRIGHT_SHARD_INDEX, from 0, and TASKWRIGHT_SHARD_TOTAL.
 
 Examples:
   taskwright worker --queue mail --task mail.send --exec 'python3 send.py'
@@ -53,6 +54,15 @@ pub struct Arguments {
     /// that match
     #[arg(long = "label", value_name = "NAME=VALUE")]
     labels: Vec<String>,
+    /// Take fewer jobs over so much of the processors in use, like 90%; see docs/placement.md
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    max_cpu: Option<u32>,
+    /// Take fewer jobs over so much of the memory in use, like 90%
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    max_memory: Option<u32>,
+    /// Take fewer jobs when the worker itself is later than this with what it has to do, like 250ms
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    max_lag: Option<Duration>,
     /// A name for people [default: host and process id]
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -74,8 +84,8 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
     let app = connect::connect(global).await?;
     let handler = CommandHandler { template, slots: Slots::default(), snooze: arguments.snooze };
     let (is_json, is_verbose) = (global.json, arguments.verbose);
-    let worker =
-        labels.iter().fold(app.worker(), |worker, (name, value)| worker.label(name, value));
+    let worker = limited(app.worker(), &arguments);
+    let worker = labels.iter().fold(worker, |worker, (name, value)| worker.label(name, value));
     let running = worker
         .queues(arguments.queues.iter().map(Name::as_str))
         .slots(slots)
@@ -100,6 +110,27 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
     until_stopped(running, &mut signals, arguments.grace).await?;
     app.close().await?;
     Ok(Exit::Done)
+}
+
+/// The worker with the maxima of its load.
+fn limited(mut worker: Worker, arguments: &Arguments) -> Worker {
+    if let Some(percent) = arguments.max_cpu {
+        worker = worker.max_cpu_percent(percent);
+    }
+    if let Some(percent) = arguments.max_memory {
+        worker = worker.max_memory_percent(percent);
+    }
+    match arguments.max_lag {
+        Some(lag) => worker.max_lag(lag),
+        None => worker,
+    }
+}
+
+/// Reads a share such as `90%`.
+fn percent(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end().parse();
+    let percent = number.ok().filter(|percent| (1..=100).contains(percent));
+    percent.ok_or_else(|| "write a share from 1% to 100%".to_owned())
 }
 
 /// Names and values of labels; a label without a value has an empty one.

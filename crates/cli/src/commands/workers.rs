@@ -29,7 +29,7 @@ pub async fn run(global: &Global, _: Arguments) -> Result<Exit> {
         eprintln!("There are no workers; start one with `taskwright worker`.");
         return Ok(Exit::Done);
     }
-    let heads = ["ID", "NAME", "LABELS", ">RUNNING", ">SLOTS", "STARTED", "LAST SEEN", ""];
+    let heads = ["ID", "NAME", "LABELS", ">RUNNING", ">SLOTS", "LOAD", "STARTED", "LAST SEEN", ""];
     let mut table = show::table(&std::io::stdout(), &heads);
     for worker in &workers {
         table.add_row([
@@ -38,13 +38,21 @@ pub async fn run(global: &Global, _: Arguments) -> Result<Exit> {
             Cell::new(show::short(&labels(worker), 60)),
             Cell::new(worker.running),
             Cell::new(worker.info.slots),
+            Cell::new(worker.info.load.measured),
             Cell::new(show::relative(worker.first_seen_at)),
             Cell::new(show::relative(worker.last_seen_at)),
-            Cell::new(if worker.info.stopping { "stopping" } else { "" }),
+            Cell::new(note(worker)),
         ]);
     }
     show::print(show::rendered(&table))?;
     Ok(Exit::Done)
+}
+
+fn note(worker: &WorkerView) -> String {
+    match worker.info.stopping {
+        true => "stopping".to_owned(),
+        false => worker.info.load.explain().unwrap_or_default(),
+    }
 }
 
 fn labels(worker: &WorkerView) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use taskwright::{Context, StopReason};
+use taskwright::{Context, Shard, StopReason};
 use taskwright_core::limits::PAYLOAD_BYTES_MAX;
 use taskwright_store::Outcome;
 
@@ -24,12 +24,16 @@ pub async fn run(
     context: &Context,
     slot: &mut Slot,
 ) -> Ran {
-    let variables = vec![
+    let mut variables = vec![
         ("TASKWRIGHT_JOB_ID", context.job_id().to_string()),
         ("TASKWRIGHT_ATTEMPT", context.attempt().to_string()),
         ("TASKWRIGHT_TASK", context.task().to_string()),
         ("TASKWRIGHT_QUEUE", context.queue().to_string()),
     ];
+    if let Some(Shard { index, total }) = context.shard() {
+        variables.push(("TASKWRIGHT_SHARD_INDEX", index.to_string()));
+        variables.push(("TASKWRIGHT_SHARD_TOTAL", total.to_string()));
+    }
     let run = Run { words, input, variables, output_bytes_max: PAYLOAD_BYTES_MAX };
     run.until(slot, stop(context)).await
 }

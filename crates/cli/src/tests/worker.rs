@@ -1,6 +1,6 @@
 use taskwright_store::Outcome;
 
-use super::completed;
+use super::{completed, percent};
 
 fn result(output: &str) -> Option<String> {
     match completed(output.as_bytes()) {
@@ -21,6 +21,14 @@ fn any_other_output_is_a_text() {
     assert_eq!(result("{\"a\":").unwrap(), "\"{\\\"a\\\":\"");
     assert_eq!(result("\n"), None);
     assert_eq!(result(""), None);
+}
+
+#[test]
+fn a_share_is_written_in_percent() {
+    assert_eq!((percent("90%"), percent("1"), percent("100 %")), (Ok(90), Ok(1), Ok(100)));
+    for wrong in ["", "%", "0%", "101%", "0.9", "-5%", "90%%"] {
+        assert!(percent(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -164,3 +164,28 @@ fn lines_have_numbers_of_their_own() {
     let known = LineKey::Key("tenant:7".into()).number(&name("default"));
     assert_eq!(known, LineKey::Key("tenant:7".into()).number(&name("default")));
 }
+
+#[test]
+fn groups_of_a_fair_queue_take_turns_by_weight() {
+    let mut policies = Policies::default();
+    let group =
+        |queue: &str, group: &str| LineKey::Group { queue: name(queue), group: group.into() };
+    let subject =
+        |queue: &str, group: &str| Subject::Group { queue: name(queue), group: group.into() };
+    let weight = |weight| Policy { weight: Some(weight), ..Policy::default() };
+    policies.set(subject("mail", "gold*"), Some(weight(3)));
+    assert_eq!(policies.of_key(&group("mail", "gold 1")), None, "nobody takes turns yet");
+
+    let fair = Policy { fair: true, ..Policy::default() };
+    policies.set(Subject::Queue(name("mail")), Some(fair));
+    assert!(policies.is_fair(&name("mail")) && !policies.is_fair(&name("other")));
+    assert_eq!(
+        policies.of_key(&group("mail", "anybody")),
+        Some(Policy { fair: true, ..weight(1) })
+    );
+    assert_eq!(policies.of_key(&group("mail", "gold 1")), Some(Policy { fair: true, ..weight(3) }));
+    assert_eq!(policies.of_key(&group("other", "gold 1")), None);
+    let of_mail = policies.of_key(&group("mail", "gold 1")).unwrap();
+    assert_eq!(of_mail.room(Usage::default(), NOW), u32::MAX);
+    assert_eq!(of_mail.ready_room(Usage::default(), NOW), turns::READY_MAX);
+}

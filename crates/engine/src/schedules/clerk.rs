@@ -172,12 +172,10 @@ impl Clerk {
         else {
             return Ok(());
         };
-        let refusal = inserted.iter().find_map(|answer| match answer {
-            Inserted::Refused(refusal) => Some(refusal),
-            _ => None,
-        });
-        let Some(refusal) = refusal else { return Ok(()) };
-        saved.standing.trouble = Some(format!("a job was not made: {refusal}").into());
+        let last_job = Saved::read(&document.id.namespace, &document.body)?.standing.last_job;
+        if !note_refusals(&mut saved.standing, &tick.jobs, &inserted, last_job) {
+            return Ok(());
+        }
         let note = Tick {
             expected: Some(revision),
             revision: self.ids.number()?,
@@ -249,6 +247,36 @@ pub(super) fn made(spec: &ScheduleSpec, id: JobId, run_at: Timestamp) -> JobRequ
     let mut job = JobRequest { id: Some(id), start: Start::At(run_at), ..spec.job.clone() };
     job.tags.push(spec.tag());
     job
+}
+
+/// Takes back what was said of jobs that the store did not take, and says why; whether there were any.
+/// `last_job` is the newest job before these.
+fn note_refusals(
+    standing: &mut Standing,
+    jobs: &[NewJob],
+    inserted: &[Inserted],
+    last_job: Option<JobId>,
+) -> bool {
+    let is_there =
+        |answer: &Inserted| matches!(answer, Inserted::New { .. } | Inserted::Existing { .. });
+    let there: Vec<JobId> =
+        jobs.iter().zip(inserted).filter(|(_, a)| is_there(a)).map(|(job, _)| job.id).collect();
+    let refused = (jobs.len() - there.len()) as u64;
+    if refused == 0 {
+        return false;
+    }
+    let why = inserted.iter().find_map(|answer| match answer {
+        Inserted::Refused(refusal) => Some(refusal.to_string()),
+        Inserted::Duplicate { id, .. } => Some(format!("job {id} holds its unique key")),
+        _ => None,
+    });
+    standing.trouble = why.map(|why| format!("a job was not made: {why}").into());
+    standing.made = standing.made.saturating_sub(refused);
+    standing.refused += refused;
+    standing.live.retain(|id| there.contains(id) || jobs.iter().all(|job| job.id != *id));
+    standing.state.live = !standing.live.is_empty();
+    standing.last_job = there.last().copied().or(last_job);
+    true
 }
 
 /// Where the last batch that fits into one commit begins.

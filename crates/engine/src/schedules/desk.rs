@@ -32,7 +32,7 @@ fn schedule_id(namespace: &Name, name: &Name) -> DocumentId {
 }
 
 fn unknown(what: &str, name: &Name) -> Error {
-    let message = format!("there is no {what} {name}; `taskwright schedules` lists what there is");
+    let message = format!("there is no {what} {name}; `taskwright {what}s` lists what there is");
     Error::new(ErrorCode::NotFound, message)
 }
 

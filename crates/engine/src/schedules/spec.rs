@@ -67,6 +67,9 @@ pub struct Standing {
     pub last_job: Option<JobId>,
     /// How many instants made a job.
     pub made: u64,
+    /// How many made none because the store did not take it: its unique key was held, or there was no
+    /// room.
+    pub refused: u64,
     /// How many were skipped, as far as they were counted.
     pub skipped: u64,
     /// The newest of those.
@@ -83,6 +86,7 @@ impl Standing {
             live: Vec::new(),
             last_job: None,
             made: 0,
+            refused: 0,
             skipped: 0,
             skips: Vec::new(),
             trouble: None,
@@ -178,6 +182,9 @@ impl ScheduleSpec {
         let job = &self.job;
         if job.id.is_some() || job.start != Start::Now || job.expires_at.is_some() {
             return Err(self.fault("its job has an id, a delay or run_at, or expires_at, which each job of a schedule gets for itself; leave them out"));
+        }
+        if job.shard.is_some() {
+            return Err(self.fault("its job is a shard, and a schedule makes one job for an instant; leave the shards out"));
         }
         let probe = JobRequest { id: Some(JobId::from_u128(0)), ..job.clone() };
         validate::new_jobs(vec![probe], Timestamp::ZERO).map(|_| ()).map_err(|error| Error {

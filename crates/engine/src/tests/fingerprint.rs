@@ -16,6 +16,16 @@ fn it_never_changes() {
 }
 
 #[test]
+fn a_shard_is_another_body_than_the_whole_and_than_other_shards() {
+    let whole = digest("add", "default", "[1]");
+    let of = |index, total| of_shard(whole, Shard { index, total });
+    let digests = [whole, of(0, 2), of(1, 2), of(0, 3), of(0, 12), of(1, 22), of(12, 2)];
+    let different: std::collections::BTreeSet<u64> = digests.into_iter().collect();
+    assert_eq!(different.len(), digests.len());
+    assert_eq!(of(1, 2), of(1, 2));
+}
+
+#[test]
 fn it_is_made_of_xxh3() {
     // From the test vectors of xxHash 0.8.
     assert_eq!(xxh3_64(b""), 0x2d06_8005_38d3_94c2);

@@ -27,7 +27,12 @@ fn worker(number: u128, queue: &str, tasks: Option<&[&str]>, labels: &str) -> Wo
     };
     WorkerView {
         id: WorkerId::from_u128(number),
-        info: WorkerInfo { name: format!("host:{number}").into(), slots: 2, stopping: false },
+        info: WorkerInfo {
+            name: format!("host:{number}").into(),
+            slots: 2,
+            stopping: false,
+            load: Load::default(),
+        },
         profile: Some(Arc::new(profile)),
         first_seen_at: NOW,
         last_seen_at: NOW,
@@ -116,4 +121,16 @@ fn the_verdict_names_what_nobody_has() {
     let mut full = serving(6, "gpu=24");
     full.running = 2;
     assert_eq!(verdict_of("gpu>=24", &[full]), "1 of 1 worker matches, 0 of them with a free slot");
+}
+
+#[test]
+fn a_worker_over_its_load_has_no_slot_free_beyond_what_it_takes() {
+    let mut idle = serving(1, "gpu=24");
+    idle.info.load.takes = Some(1);
+    let mut busy = idle.clone();
+    (busy.id, busy.running) = (WorkerId::from_u128(2), 1);
+    assert_eq!(
+        verdict_of("gpu", &[idle, busy, serving(3, "gpu=24")]),
+        "3 of 3 workers match, 2 of them with a free slot, 2 over their load"
+    );
 }

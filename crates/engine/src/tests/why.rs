@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use taskwright_core::{Json, Labels, Rate, WorkerId};
+use taskwright_core::{Json, Labels, Load, LoadMeasure, Rate, WorkerId};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Heartbeat, ManualClock, NaiveStore, Outcome, Profile, Report,
     WorkerInfo,
@@ -52,12 +52,26 @@ impl Bench {
         let claim =
             Claim { namespace: namespace.clone(), worker, seq, profile, max, wait, in_process };
         let claimed = self.engine.claim(claim).await.unwrap();
-        let info = WorkerInfo { name: "w".into(), slots: 2, stopping: false };
+        let info =
+            WorkerInfo { name: "w".into(), slots: 2, stopping: false, load: Load::default() };
         let held = claimed.iter().map(|job| (job.id, job.token)).collect();
         let (settled, progress) = (0, Vec::new());
         let beat = Heartbeat { namespace, worker, settled, held, progress, info };
         self.engine.heartbeat(beat).await.unwrap();
         claimed
+    }
+
+    /// The worker says that it takes so many jobs at most, and why.
+    async fn overload(&self, takes: u32, held: &[ClaimedJob]) {
+        let (namespace, worker) = (Name::default_name(), WorkerId::from_u128(1));
+        let measured = LoadMeasure { cpu_percent: Some(97), ..LoadMeasure::default() };
+        let max = LoadMeasure { cpu_percent: Some(90), ..LoadMeasure::default() };
+        let load = Load { measured, max, takes: Some(takes) };
+        let info = WorkerInfo { name: "w".into(), slots: 2, stopping: false, load };
+        let held = held.iter().map(|job| (job.id, job.token)).collect();
+        let (settled, progress) = (0, Vec::new());
+        let beat = Heartbeat { namespace, worker, settled, held, progress, info };
+        self.engine.heartbeat(beat).await.unwrap();
     }
 
     async fn complete(&self, job: &ClaimedJob) {
@@ -136,6 +150,26 @@ async fn who_holds_a_key_is_named() {
 }
 
 #[tokio::test]
+async fn a_worker_over_its_load_is_told() {
+    let bench = bench();
+    for number in 1..=2 {
+        bench.add(job(number)).await;
+    }
+    let held = bench.claim(1, 1).await;
+    bench.overload(1, &held).await;
+    let why = bench.why(2).await;
+    assert_eq!(kinds(&why), [BlockerKind::Load]);
+    let worker = WorkerId::from_u128(1);
+    let told = format!(
+        "those that match are over their load: worker {worker} takes up to 1 job: cpu 97 % is over 90 %"
+    );
+    assert_eq!(why.verdict, told);
+    bench.complete(&held[0]).await;
+    assert_eq!(kinds(&bench.why(2).await), [], "one that holds nothing takes one");
+    bench.claim(2, 1).await;
+}
+
+#[tokio::test]
 async fn a_start_is_estimated_from_what_was_seen() {
     let bench = bench();
     for number in 1..=6 {
@@ -157,4 +191,21 @@ async fn a_start_is_estimated_from_what_was_seen() {
     // Two jobs ahead, and one of those that run, of about 10 s on 2 slots. The engine measures
     // running times by a clock of its own, which did not move.
     assert!(soon <= late && late <= Duration::from_secs(20), "{soon:?} {late:?}");
+}
+
+/// In a fair queue what is ready does not start in the order in which it is shown.
+#[tokio::test]
+async fn nobody_is_counted_before_a_job_of_a_fair_queue() {
+    let bench = bench();
+    let fair = Policy { fair: true, ..Policy::default() };
+    bench.limit(Subject::Queue(Name::default_name()), fair).await;
+    for number in 1..=34 {
+        bench.add(JobRequest { group: Some("a".into()), ..job(number) }).await;
+    }
+    bench.claim(1, 1).await;
+    let with_turn = bench.why(2).await;
+    assert_eq!((kinds(&with_turn), with_turn.ahead), (vec![], None));
+    assert_eq!(with_turn.verdict, "nothing but the jobs before it keeps it from starting");
+    let without = bench.why(34).await;
+    assert_eq!(without.verdict, "it waits for the turn of group a: its queue is fair");
 }

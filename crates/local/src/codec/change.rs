@@ -22,6 +22,7 @@ const REWRITE: Tag = Tag::record(8);
 const POLICY: Tag = Tag::record(9);
 const ARRIVAL: Tag = Tag::record(10);
 const DOCUMENT: Tag = Tag::record(11);
+const TURN: Tag = Tag::record(49);
 
 /// Appends one change.
 #[inline]
@@ -40,6 +41,10 @@ pub fn put(writer: &mut Writer<'_>, change: &Change, base: Base) {
         Change::Arrival(arrival) => {
             writer.flag(ARRIVAL);
             limits::put_arrival(writer, *arrival, base);
+        }
+        Change::Turn(turn) => {
+            writer.flag(TURN);
+            limits::put_turn(writer, *turn);
         }
         Change::Document(fact) => {
             writer.flag(DOCUMENT);
@@ -62,6 +67,7 @@ pub fn take(reader: &mut Reader<'_>, base: Base) -> Result<Change, CodecError> {
         Some(WORKER) => take_worker(reader, base).map(Change::Worker),
         Some(POLICY) => limits::take_policy(reader).map(|policy| Change::Policy(Box::new(policy))),
         Some(ARRIVAL) => limits::take_arrival(reader, base).map(Change::Arrival),
+        Some(TURN) => limits::take_turn(reader).map(Change::Turn),
         Some(DOCUMENT) => documents::take(reader, base).map(Box::new).map(Change::Document),
         Some(AUDIT) => take_audit(reader, base).map(Change::Audit),
         Some(REWRITE) => take_rewrite(reader, base).map(Box::new).map(Change::Rewrite),

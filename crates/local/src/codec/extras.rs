@@ -1,6 +1,6 @@
 //! What most jobs leave empty.
 
-use taskwright_core::{Extras, JobId, RetryPolicy, Unique, Until};
+use taskwright_core::{Extras, JobId, RetryPolicy, Shard, Unique, Until};
 
 use super::vital::{at_base, from_base};
 use super::wire::{Reader, Tag, Writer};
@@ -21,6 +21,9 @@ const TRACE: Tag = Tag::text(11);
 /// Absent: until it has ended.
 const UNIQUE_UNTIL_CLAIMED: Tag = Tag::flag(12);
 const UNIQUE_FOR_MS: Tag = Tag::unsigned(13);
+const SHARD_INDEX: Tag = Tag::unsigned(14);
+/// Follows the index.
+const SHARD_TOTAL: Tag = Tag::unsigned(15);
 
 /// Appends the fields, without the end of the record. What the job requires, its lane says.
 pub fn put(writer: &mut Writer<'_>, extras: &Extras, base: Base) {
@@ -53,6 +56,10 @@ pub fn put(writer: &mut Writer<'_>, extras: &Extras, base: Base) {
     }
     writer.text_if_any(ALIAS, extras.alias.as_deref());
     writer.text_if_any(TRACE, extras.trace.as_deref());
+    if let Some(Shard { index, total }) = extras.shard {
+        writer.unsigned(SHARD_INDEX, index);
+        writer.unsigned(SHARD_TOTAL, total);
+    }
 }
 
 /// Takes a whole record.
@@ -77,6 +84,11 @@ pub fn take(reader: &mut Reader<'_>, base: Base) -> Result<Extras, CodecError> {
             PARENT => extras.parents.push(JobId::from_u128(reader.fixed_16()?)),
             ALIAS => extras.alias = Some(reader.text()?),
             TRACE => extras.trace = Some(reader.text()?),
+            SHARD_INDEX => extras.shard = Some(Shard { index: reader.unsigned()?, total: 1 }),
+            SHARD_TOTAL => {
+                let total = reader.unsigned()?;
+                extras.shard.as_mut().ok_or_else(|| reader.impossible())?.total = total;
+            }
             _ => return Err(reader.unknown()),
         }
     }

@@ -7,7 +7,7 @@ use taskwright_core::{Name, Policy, Rate, Subject};
 use super::vital::{at_base, from_base};
 use super::wire::{Reader, Tag, Writer};
 use super::{Base, CodecError};
-use crate::change::{Arrival, PolicyFact};
+use crate::change::{Arrival, PolicyFact, Turn};
 
 const NAMESPACE: Tag = Tag::text(1);
 const QUEUE: Tag = Tag::text(2);
@@ -19,6 +19,8 @@ const CONCURRENCY: Tag = Tag::unsigned(6);
 const RATE_COUNT: Tag = Tag::unsigned(7);
 const RATE_PERIOD_MS: Tag = Tag::unsigned(8);
 const RATE_BURST: Tag = Tag::unsigned(9);
+const FAIR: Tag = Tag::flag(10);
+const WEIGHT: Tag = Tag::unsigned(11);
 
 /// Appends the fields and the end of the record.
 pub fn put_policy(writer: &mut Writer<'_>, fact: &PolicyFact) {
@@ -41,6 +43,12 @@ pub fn put_policy(writer: &mut Writer<'_>, fact: &PolicyFact) {
         writer.unsigned(RATE_PERIOD_MS, rate.period_ms);
         writer.unsigned(RATE_BURST, rate.burst);
     }
+    if policy.fair {
+        writer.flag(FAIR);
+    }
+    if let Some(weight) = policy.weight {
+        writer.unsigned(WEIGHT, weight);
+    }
     writer.end();
 }
 
@@ -51,6 +59,7 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
     let (mut namespace, mut queue, mut task) = (None, None, None);
     let (mut group, mut key): (Option<Arc<str>>, Option<Arc<str>>) = (None, None);
     let (mut concurrency, mut count, mut period_ms, mut burst) = (None, None, None, None);
+    let (mut fair, mut weight) = (false, None);
     while let Some(tag) = reader.tag(RECORD)? {
         match tag {
             NAMESPACE => namespace = Some(name(reader)?),
@@ -62,6 +71,8 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
             RATE_COUNT => count = Some(reader.unsigned()?),
             RATE_PERIOD_MS => period_ms = Some(reader.unsigned()?),
             RATE_BURST => burst = Some(reader.unsigned()?),
+            FAIR => fair = true,
+            WEIGHT => weight = Some(reader.unsigned()?),
             _ => return Err(reader.unknown()),
         }
     }
@@ -77,7 +88,7 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
         (Some(count), Some(period_ms), Some(burst)) => Some(Rate { count, period_ms, burst }),
         _ => return Err(missing("whole rate")),
     };
-    let policy = Policy { concurrency, rate };
+    let policy = Policy { concurrency, rate, fair, weight };
     Ok(PolicyFact {
         namespace: namespace.ok_or(missing("namespace"))?,
         subject,
@@ -113,4 +124,35 @@ pub fn take_arrival(reader: &mut Reader<'_>, base: Base) -> Result<Arrival, Code
     }
     let missing = |field| CodecError::Missing { record: RECORD, field };
     Ok(Arrival { number: number.ok_or(missing("number"))?, at: at.ok_or(missing("time"))? })
+}
+
+const CLOCK: Tag = Tag::fixed_8(3);
+const TURN: Tag = Tag::signed(4);
+
+/// Appends the fields and the end of the record.
+pub fn put_turn(writer: &mut Writer<'_>, turn: Turn) {
+    writer.fixed_8(NUMBER, turn.number);
+    writer.fixed_8(CLOCK, turn.clock);
+    writer.signed(TURN, turn.at);
+    writer.end();
+}
+
+/// Takes a whole record.
+pub fn take_turn(reader: &mut Reader<'_>) -> Result<Turn, CodecError> {
+    const RECORD: &str = "a turn";
+    let (mut number, mut clock, mut at) = (None, None, None);
+    while let Some(tag) = reader.tag(RECORD)? {
+        match tag {
+            NUMBER => number = Some(reader.fixed_8()?),
+            CLOCK => clock = Some(reader.fixed_8()?),
+            TURN => at = Some(reader.signed()?),
+            _ => return Err(reader.unknown()),
+        }
+    }
+    let missing = |field| CodecError::Missing { record: RECORD, field };
+    Ok(Turn {
+        number: number.ok_or(missing("number"))?,
+        clock: clock.ok_or(missing("clock"))?,
+        at: at.ok_or(missing("turn"))?,
+    })
 }

@@ -10,7 +10,7 @@ use crate::change::{Arrival, Change, LaneNumber, Seq};
 
 impl Ledger {
     /// When a line, or a lane that is held back, has more room by time alone.
-    pub(super) fn next_room_at(&self) -> Option<Timestamp> {
+    pub fn next_room_at(&self) -> Option<Timestamp> {
         let of_lines = self.limits.timer.first().map(|&(at, _)| at);
         let held_back = (0..self.lanes.count() as LaneNumber)
             .filter(|_| !self.limits.policies.is_empty())
@@ -59,6 +59,7 @@ impl Ledger {
         let keys = keys.iter().flat_map(|keys| keys.iter().copied()).filter_map(limited);
         let lanes = self.lane_limits(lane).into_iter().map(|limit| (limit.number, limit.policy));
         let with_rate: Vec<_> = keys.chain(lanes).filter(|(_, p)| p.rate.is_some()).collect();
+        self.limits.took_tokens |= !with_rate.is_empty();
         for (number, policy) in with_rate {
             let at = self.limits.usage(number, 0).started(&policy, self.now).arrival;
             self.limits.arrivals.insert(number, at);
@@ -66,9 +67,19 @@ impl Ledger {
         }
     }
 
+    /// Whether tokens of rates were taken since this was asked last.
+    pub fn take_took_tokens(&mut self) -> bool {
+        std::mem::take(&mut self.limits.took_tokens)
+    }
+
     /// What a claim may still take of what is limited.
     pub(super) fn allowance(&self) -> Allowance<'_> {
-        Allowance { ledger: self, rooms: FxHashMap::default(), lanes: FxHashMap::default() }
+        Allowance {
+            ledger: self,
+            rooms: FxHashMap::default(),
+            lanes: FxHashMap::default(),
+            of_groups: FxHashMap::default(),
+        }
     }
 }
 
@@ -103,6 +114,8 @@ pub(super) struct Allowance<'a> {
     rooms: FxHashMap<u64, u32>,
     /// The limits of a lane, by number.
     lanes: FxHashMap<LaneNumber, Vec<u64>>,
+    /// How many it has taken of a group that takes turns, by lane.
+    of_groups: FxHashMap<(KeyNumber, LaneNumber), u32>,
 }
 
 impl Allowance<'_> {
@@ -110,13 +123,16 @@ impl Allowance<'_> {
     pub fn take(&mut self, seq: Seq) -> Room {
         let ledger = self.ledger;
         let Some(entry) = ledger.jobs.get(&seq) else { return Room::LaneFull };
-        let of_lane = self.limits_of(entry.fixed.lane);
-        if of_lane.iter().any(|number| self.rooms.get(number) == Some(&0)) {
+        if self.is_full(entry.fixed.lane) {
             return Room::LaneFull;
         }
+        let of_lane = self.limits_of(entry.fixed.lane);
         let keys = entry.keys();
         let keys = keys.as_deref().unwrap_or_default();
         for &number in keys {
+            if ledger.limits.takes_turns(number) && entry.turn().is_none() {
+                return Room::KeyFull(number);
+            }
             let room = || ledger.limits.room_of_key(number, ledger.now);
             if *self.rooms.entry(number).or_insert_with(room) == 0 {
                 return Room::KeyFull(number);
@@ -128,6 +144,32 @@ impl Allowance<'_> {
             }
         }
         Room::Free
+    }
+
+    /// Whether a job that was just taken was the last of its group in its lane that had a turn, while
+    /// others stand in line for one.
+    pub fn was_last_of_group(&mut self, seq: Seq) -> bool {
+        let ledger = self.ledger;
+        let Some(entry) = ledger.jobs.get(&seq).filter(|entry| entry.turn().is_some()) else {
+            return false;
+        };
+        let Some(&number) = entry.keys().as_deref().and_then(<[KeyNumber]>::first) else {
+            return false;
+        };
+        let lane = entry.fixed.lane;
+        let Some(key) = ledger.limits.keys.get(&number).filter(|key| key.takes_turns()) else {
+            return false;
+        };
+        let taken = self.of_groups.entry((number, lane)).or_insert(0);
+        *taken += 1;
+        *taken >= key.ready_in(lane)
+            && key.lines.contains_key(&lane)
+            && self.rooms.get(&number) != Some(&0)
+    }
+
+    /// Whether the queue or the task of a lane has no room.
+    pub fn is_full(&mut self, lane: LaneNumber) -> bool {
+        self.limits_of(lane).iter().any(|number| self.rooms.get(number) == Some(&0))
     }
 
     fn limits_of(&mut self, lane: LaneNumber) -> Vec<u64> {

@@ -1,9 +1,9 @@
 //! Handing out jobs.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, btree_set};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use taskwright_core::lifecycle::{Event, step};
 use taskwright_core::limits::{BATCH_BYTES_MAX, CLAIM_LOOKS_MAX, PROMOTIONS_MAX};
 use taskwright_core::rank::{self, AGING_DEFAULT};
@@ -11,8 +11,9 @@ use taskwright_core::{Name, Rank, WorkerId};
 use taskwright_store::{Claim, ClaimedJob, Error, ErrorKind, Result, WorkerInfo};
 
 use super::Ledger;
-use super::allowance::Room;
+use super::allowance::{Allowance, Room};
 use super::limits::KeyNumber;
+use super::merge::{FairQueue, Judge, Judgement, Merge};
 use super::workers::Worker;
 use crate::change::{Change, LaneNumber, Run, Seq, Vital, WorkerNumber};
 
@@ -54,7 +55,8 @@ impl Ledger {
         let mut looks = CLAIM_LOOKS_MAX;
         let mut bytes = BATCH_BYTES_MAX;
         loop {
-            let Best { mut picks, full } = self.best(number, claim, claim.max - given.len(), looks);
+            let best = self.best(number, claim, claim.max - given.len(), looks);
+            let Best { mut picks, full, calls_others } = best;
             looks -= full.len();
             let fitting = self.within_bytes(&picks, &mut bytes, given.is_empty());
             let is_cut = fitting < picks.len();
@@ -66,8 +68,9 @@ impl Ledger {
             for (seq, key) in full {
                 self.park(seq, key);
             }
-            let promoted = self.settle(PROMOTIONS_MAX);
-            if promoted == 0 || given.len() == claim.max || looks == 0 || is_cut {
+            let nobody_came = self.settle(PROMOTIONS_MAX) == 0 && !calls_others;
+            if nobody_came || given.len() == claim.max || looks == 0 || is_cut {
+                self.note_turns();
                 given.sort_by_key(|job| (rank_of(job), job.seq));
                 return given;
             }
@@ -79,6 +82,7 @@ impl Ledger {
         let token = vital.life.next_token(self.epoch, nonce);
         let life = step(&vital.life, &Event::Claim { token }).ok()?;
         self.take_tokens(seq);
+        self.take_turn(seq);
         self.set_placed(seq, Vital { life, run: Some(run), ..vital }, None);
         self.claimed_view(seq)
     }
@@ -123,41 +127,40 @@ impl Ledger {
     fn best(&mut self, number: WorkerNumber, claim: &Claim, max: usize, looks: usize) -> Best {
         let lanes = self.lanes.matching(&claim.namespace, &claim.profile);
         let holds_suspect = self.workers.get(number).is_some_and(|worker| worker.suspects > 0);
+        let is_limited = self.limits.has_policies(&claim.namespace);
         let mut merge = Merge::default();
+        let mut fair: FxHashMap<usize, FairQueue<'_>> = FxHashMap::default();
         for &lane_number in lanes.iter() {
             if self.lanes.queue_of(lane_number).paused {
                 continue;
             }
             let lane = self.lanes.get(lane_number);
+            if is_limited && self.is_fair(lane_number) {
+                let queue = fair.entry(lane.queue_index).or_insert_with(|| {
+                    let (clock, ungrouped) = self.clock_of(lane_number);
+                    let turns = &self.limits.turns;
+                    FairQueue::new(turns.shown(clock), turns.shown(ungrouped))
+                });
+                queue.add(&lane.ready, false);
+                if !holds_suspect {
+                    queue.add(&lane.suspects, true);
+                }
+                continue;
+            }
             merge.add(&lane.ready, false);
             if !holds_suspect {
                 merge.add(&lane.suspects, true);
             }
         }
-        let in_time = |seq| match self.is_out_of_time(seq) {
-            true => Judgement::Pass,
-            false => Judgement::Take,
-        };
-        if !self.limits.has_policies(&claim.namespace) {
-            return Best { picks: merge.take(max, in_time), full: Vec::new() };
+        if !is_limited {
+            let picks = merge.take(max, &mut InTime(self)).jobs;
+            return Best { picks, full: Vec::new(), calls_others: false };
         }
-        let mut full = Vec::new();
-        let mut allowance = self.allowance();
-        let picks = merge.take(max, |seq| {
-            if in_time(seq) == Judgement::Pass {
-                return Judgement::Pass;
-            }
-            match allowance.take(seq) {
-                Room::Free => Judgement::Take,
-                Room::LaneFull => Judgement::PassLane,
-                Room::KeyFull(_) if full.len() == looks => Judgement::Stop,
-                Room::KeyFull(key) => {
-                    full.push((seq, key));
-                    Judgement::Pass
-                }
-            }
-        });
-        Best { picks, full }
+        fair.into_values().for_each(|queue| merge.add_fair(queue));
+        let (in_time, allowance) = (InTime(self), self.allowance());
+        let mut allowed = Allowed { in_time, allowance, full: Vec::new(), looks };
+        let taken = merge.take(max, &mut allowed);
+        Best { picks: taken.jobs, full: allowed.full, calls_others: taken.calls_others }
     }
 
     /// How many of the jobs fit what is `left` of one answer; the very first always does.
@@ -243,10 +246,7 @@ impl Ledger {
             merge.add(&self.lanes.get(number).ready, false);
             merge.add(&self.lanes.get(number).suspects, false);
         }
-        merge.take(max, |seq| match self.is_out_of_time(seq) {
-            true => Judgement::Pass,
-            false => Judgement::Take,
-        })
+        merge.take(max, &mut InTime(self)).jobs
     }
 }
 
@@ -260,69 +260,65 @@ struct Best {
     picks: Vec<Seq>,
     /// Jobs that a key without room held back, and the key.
     full: Vec<(Seq, KeyNumber)>,
+    /// Others are to be called from lines before more is handed out.
+    calls_others: bool,
 }
 
-/// What becomes of a job that a claim looks at.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Judgement {
-    Take,
-    Pass,
-    /// So are all that follow it in its lane.
-    PassLane,
-    /// The claim looks no further.
-    Stop,
-}
+/// Judges by time alone, where nothing is limited.
+struct InTime<'a>(&'a Ledger);
 
-/// Merges sorted lines of ready jobs.
-#[derive(Default)]
-struct Merge<'a> {
-    sources: Vec<Source<'a>>,
-    heads: BinaryHeap<Reverse<(Rank, Seq, usize)>>,
-}
-
-struct Source<'a> {
-    rest: btree_set::Iter<'a, (Rank, Seq)>,
-    is_bounded: bool,
-}
-
-impl<'a> Merge<'a> {
-    /// Adds a line. Of all bounded lines together at most one job is taken.
-    fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool) {
-        let mut rest = line.iter();
-        if let Some(&(rank, seq)) = rest.next() {
-            self.heads.push(Reverse((rank, seq, self.sources.len())));
-            self.sources.push(Source { rest, is_bounded });
-        }
+impl Judge for InTime<'_> {
+    fn look(&mut self, seq: Seq) -> Judgement {
+        if self.0.is_out_of_time(seq) { Judgement::Pass } else { Judgement::Take }
     }
 
-    /// The first `max` jobs of those that are judged to be taken.
-    fn take(mut self, max: usize, mut judge: impl FnMut(Seq) -> Judgement) -> Vec<Seq> {
-        let mut taken = Vec::new();
-        let mut bound_is_used = false;
-        while taken.len() < max
-            && let Some(Reverse((_, seq, index))) = self.heads.pop()
-        {
-            let source = &mut self.sources[index];
-            if source.is_bounded && bound_is_used {
-                continue;
-            }
-            match judge(seq) {
-                Judgement::Take => {
-                    taken.push(seq);
-                    bound_is_used |= source.is_bounded;
-                }
-                Judgement::Pass => {}
-                Judgement::PassLane => continue,
-                Judgement::Stop => break,
-            }
-            if let Some(&(rank, seq)) = source.rest.next() {
-                self.heads.push(Reverse((rank, seq, index)));
-            }
-        }
-        taken
+    fn decide(&mut self, seq: Seq) -> Judgement {
+        self.look(seq)
+    }
+
+    fn age(&self, seq: Seq) -> Rank {
+        self.0.rank_of(seq).unwrap_or(Rank::MAX)
     }
 }
 
-#[cfg(test)]
-#[path = "tests/claim.rs"]
-mod tests;
+/// Judges by what is limited as well.
+struct Allowed<'a> {
+    in_time: InTime<'a>,
+    allowance: Allowance<'a>,
+    /// Jobs that a key without room held back, and the key.
+    full: Vec<(Seq, KeyNumber)>,
+    /// So many of them may be looked at.
+    looks: usize,
+}
+
+impl Judge for Allowed<'_> {
+    fn look(&mut self, seq: Seq) -> Judgement {
+        let lane = self.in_time.0.jobs.get(&seq).map(|entry| entry.fixed.lane);
+        match self.in_time.look(seq) {
+            Judgement::Take if lane.is_none_or(|lane| self.allowance.is_full(lane)) => {
+                Judgement::PassLane
+            }
+            looked => looked,
+        }
+    }
+
+    fn decide(&mut self, seq: Seq) -> Judgement {
+        if self.in_time.look(seq) == Judgement::Pass {
+            return Judgement::Pass;
+        }
+        match self.allowance.take(seq) {
+            Room::Free if self.allowance.was_last_of_group(seq) => Judgement::TakeAndCall,
+            Room::Free => Judgement::Take,
+            Room::LaneFull => Judgement::PassLane,
+            Room::KeyFull(_) if self.full.len() == self.looks => Judgement::Stop,
+            Room::KeyFull(key) => {
+                self.full.push((seq, key));
+                Judgement::Pass
+            }
+        }
+    }
+
+    fn age(&self, seq: Seq) -> Rank {
+        self.in_time.age(seq)
+    }
+}

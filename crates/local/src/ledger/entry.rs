@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use taskwright_core::rank::{self, AGING_DEFAULT};
-use taskwright_core::{JobError, Json, Life, Place, Rank, State, Timestamp};
+use taskwright_core::{JobError, Json, Life, Place, Rank, State, Timestamp, turns};
 
 use super::limits::KeyNumber;
 use crate::change::{Fixed, More, Position, Rewrite, Vital};
@@ -138,6 +138,16 @@ impl Entry {
     /// Its rank where it is due at this instant.
     pub fn rank_at(&self, due_at: Timestamp) -> Rank {
         rank::fifo(due_at, self.fixed.priority, AGING_DEFAULT)
+    }
+
+    /// Its turn, where it is ready and was given one.
+    pub fn turn(&self) -> Option<Rank> {
+        match (&self.heart, self.state()) {
+            (Heart::Whole(_), State::Available(Place::Ready(rank))) => {
+                Some(rank).filter(|&rank| turns::is_turn(rank))
+            }
+            _ => None,
+        }
     }
 
     /// What it is given while it waits, all but its place.

@@ -6,8 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
-use taskwright_core::{Extras, LineKey, Name, Policies, Policy, Rank, Subject, Timestamp, Usage};
+use taskwright_core::{
+    Extras, LineKey, Name, Policies, Policy, Rank, Subject, Timestamp, Usage, turns,
+};
 
+use super::turns::Turns;
 use crate::change::{Arrival, Fixed, LaneNumber, PolicyFact, Seq};
 
 /// The number of a key's line.
@@ -22,6 +25,10 @@ pub struct Limits {
     pub arrivals: FxHashMap<u64, Timestamp>,
     /// Keys whose line has more room by time alone, and when.
     pub timer: BTreeSet<(Timestamp, KeyNumber)>,
+    /// The turns of fair queues.
+    pub turns: Turns,
+    /// Whether a start has taken a token of a rate.
+    pub took_tokens: bool,
     /// Keys whose lines are to be served.
     pub touched: BTreeSet<KeyNumber>,
 }
@@ -41,6 +48,8 @@ pub struct Key {
     pub running: u32,
     /// How many of its jobs are ready, by lane.
     pub ready: FxHashMap<LaneNumber, u32>,
+    /// The turns of its jobs that are ready and have one, by lane.
+    pub turns: BTreeMap<LaneNumber, BTreeSet<(Rank, Seq)>>,
     /// Who stands in its line, best first, by lane.
     pub lines: BTreeMap<LaneNumber, BTreeSet<(Rank, Seq)>>,
     /// Its place in the timer.
@@ -52,9 +61,49 @@ impl Key {
         self.jobs == 0
     }
 
-    /// How many of its jobs are ready in a lane.
+    /// How many of its jobs are ready in a lane, as candidates: where it takes turns, those that have
+    /// one.
     pub fn ready_in(&self, lane: LaneNumber) -> u32 {
-        self.ready.get(&lane).copied().unwrap_or(0)
+        match self.takes_turns() {
+            true => self.turns.get(&lane).map_or(0, |turns| turns.len() as u32),
+            false => self.ready.get(&lane).copied().unwrap_or(0),
+        }
+    }
+
+    /// Whether it is a group of a fair queue.
+    pub fn takes_turns(&self) -> bool {
+        self.policy.is_some_and(|policy| policy.takes_turns())
+    }
+
+    /// The turns that ready jobs of it have.
+    pub fn ready_turns(&self) -> impl Iterator<Item = Rank> {
+        self.turns.values().flatten().map(|(turn, _)| *turn)
+    }
+
+    /// A job became ready in a lane, at this rank.
+    pub fn note_ready(&mut self, lane: LaneNumber, (rank, seq): (Rank, Seq)) {
+        *self.ready.entry(lane).or_insert(0) += 1;
+        if turns::is_turn(rank) {
+            self.turns.entry(lane).or_default().insert((rank, seq));
+        }
+    }
+
+    /// It is no longer ready.
+    pub fn note_unready(&mut self, lane: LaneNumber, (rank, seq): (Rank, Seq)) {
+        if let Some(ready) = self.ready.get_mut(&lane) {
+            *ready -= 1;
+            if *ready == 0 {
+                self.ready.remove(&lane);
+            }
+        }
+        if turns::is_turn(rank)
+            && let Some(of_lane) = self.turns.get_mut(&lane)
+        {
+            of_lane.remove(&(rank, seq));
+            if of_lane.is_empty() {
+                self.turns.remove(&lane);
+            }
+        }
     }
 }
 
@@ -96,7 +145,7 @@ impl Limits {
         }
         let policies = &self.policies;
         for key in self.keys.values_mut().filter(|key| key.namespace == *namespace) {
-            key.policy = policies.get(namespace).and_then(|set| set.of_key(&key.key)).copied();
+            key.policy = policies.get(namespace).and_then(|set| set.of_key(&key.key));
         }
     }
 
@@ -118,6 +167,24 @@ impl Limits {
         policy.room(self.usage(number, key.running), now)
     }
 
+    /// How many jobs with this key may be ready in a lane.
+    fn ready_room(&self, number: KeyNumber, now: Timestamp) -> u32 {
+        let Some(key) = self.keys.get(&number) else { return u32::MAX };
+        let Some(policy) = &key.policy else { return u32::MAX };
+        policy.ready_room(self.usage(number, key.running), now)
+    }
+
+    /// Whether one more job with this key may be ready in a lane, and none stands in line for that.
+    pub fn has_place(&self, number: KeyNumber, lane: LaneNumber, now: Timestamp) -> bool {
+        let Some(key) = self.keys.get(&number) else { return true };
+        !key.lines.contains_key(&lane) && key.ready_in(lane) < self.ready_room(number, now)
+    }
+
+    /// Whether a key is a group of a fair queue.
+    pub fn takes_turns(&self, number: KeyNumber) -> bool {
+        self.keys.get(&number).is_some_and(Key::takes_turns)
+    }
+
     /// Whether a key has a policy.
     pub fn is_limited(&self, number: KeyNumber) -> bool {
         self.keys.get(&number).is_some_and(|key| key.policy.is_some())
@@ -126,7 +193,7 @@ impl Limits {
     /// The best of the line of a key in a lane where it has room for one more to be ready.
     pub fn next_in_line(&self, number: KeyNumber, now: Timestamp) -> Option<Seq> {
         let key = self.keys.get(&number)?;
-        let room = self.room_of_key(number, now);
+        let room = self.ready_room(number, now);
         let open = key.lines.iter().filter(|(lane, _)| key.ready_in(**lane) < room);
         open.filter_map(|(_, line)| line.first()).min().map(|&(_, seq)| seq)
     }

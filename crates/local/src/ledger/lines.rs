@@ -79,11 +79,12 @@ impl Ledger {
         for key in keys {
             self.limits.keys.entry(key.number(namespace)).or_insert_with(|| Key {
                 namespace: namespace.clone(),
-                policy: policies.and_then(|policies| policies.of_key(&key)).copied(),
+                policy: policies.and_then(|policies| policies.of_key(&key)),
                 key,
                 jobs: 0,
                 running: 0,
                 ready: FxHashMap::default(),
+                turns: BTreeMap::new(),
                 lines: BTreeMap::new(),
                 grows_at: None,
             });
@@ -123,7 +124,7 @@ impl Ledger {
             let Some(key) = self.limits.keys.get_mut(&number) else { continue };
             key.jobs += 1;
             match vital.life.state {
-                State::Available(Place::Ready(_)) => *key.ready.entry(lane).or_insert(0) += 1,
+                State::Available(Place::Ready(at)) => key.note_ready(lane, (at, seq)),
                 State::Available(Place::Line(line)) if line == number => {
                     key.lines.entry(lane).or_default().insert((rank, seq));
                 }
@@ -157,14 +158,7 @@ impl Ledger {
             let Some(key) = self.limits.keys.get_mut(&number) else { continue };
             key.jobs -= u32::from(!vital.life.state.is_final());
             match vital.life.state {
-                State::Available(Place::Ready(_)) => {
-                    if let Some(ready) = key.ready.get_mut(&lane) {
-                        *ready -= 1;
-                        if *ready == 0 {
-                            key.ready.remove(&lane);
-                        }
-                    }
-                }
+                State::Available(Place::Ready(at)) => key.note_unready(lane, (at, seq)),
                 State::Available(Place::Line(line)) if line == number => {
                     if let Some(places) = key.lines.get_mut(&lane) {
                         places.remove(&(rank, seq));
@@ -241,6 +235,7 @@ impl Ledger {
             self.limits.touched.insert(number);
         }
         self.limits.forget_arrivals(self.now);
+        self.limits.turns.forget();
     }
 
     /// After replaying: of the lines only those are to be served that were not served to the end, and
@@ -260,16 +255,12 @@ impl Ledger {
     fn promote(&mut self, seq: Seq, number: KeyNumber) {
         let Some(entry) = self.jobs.get(&seq) else { return };
         let (vital, lane) = (entry.vital(), entry.fixed.lane);
-        let rank = entry.rank_at(vital.due_at);
+        let rank = self.next_turn(seq).unwrap_or_else(|| entry.rank_at(vital.due_at));
         let Ok(mut life) = step(&vital.life, &Event::Promote { rank }) else { return };
         let keys = entry.keys();
         let others = keys.iter().flat_map(|keys| keys.iter().copied()).filter(|&key| key != number);
         let mut limited = others.filter(|&other| self.limits.is_limited(other));
-        let stopping = limited.find(|other| {
-            let Some(key) = self.limits.keys.get(other) else { return false };
-            key.lines.contains_key(&lane)
-                || key.ready_in(lane) >= self.limits.room_of_key(*other, self.now)
-        });
+        let stopping = limited.find(|other| !self.limits.has_place(*other, lane, self.now));
         if let Some(key) = stopping
             && let Ok(parked) = step(&life, &Event::Park { key })
         {

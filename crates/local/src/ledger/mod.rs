@@ -20,12 +20,14 @@ mod keys;
 mod lanes;
 mod limits;
 mod lines;
+mod merge;
 mod query;
 mod replay;
 mod report;
 mod seen;
 mod seq_map;
 mod sweep;
+mod turns;
 mod unique;
 mod workers;
 
@@ -33,7 +35,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
-use taskwright_core::limits::PROMOTIONS_MAX;
+use taskwright_core::limits::{ID_WINDOW, PROMOTIONS_MAX};
 use taskwright_core::{JobId, Json, Name, StateName, Timestamp, Token, WorkerId};
 use taskwright_store::{Event, Nudge, Result};
 
@@ -292,9 +294,17 @@ impl Ledger {
     /// The job with this id, where it is in memory.
     fn find(&self, namespace: &Name, id: JobId) -> Option<Seq> {
         let is_it = |entry: &Entry| {
-            entry.fixed.id == id && self.lanes.get(entry.fixed.lane).namespace == *namespace
+            entry.fixed.id == id
+                && self.lanes.get(entry.fixed.lane).namespace == *namespace
+                && !self.is_forgotten(entry)
         };
         self.ids.find(id, |seq| self.jobs.get(&seq).is_some_and(is_it))
+    }
+
+    /// Whether it was deleted so long after its end that its id is free again.
+    fn is_forgotten(&self, entry: &Entry) -> bool {
+        let ended = || entry.vital().finished_at;
+        entry.is_deleted() && ended().is_some_and(|at| self.now >= at.plus(ID_WINDOW))
     }
 
     /// Whether the archive may know an id that is not in memory.

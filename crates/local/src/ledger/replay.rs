@@ -13,7 +13,7 @@ use super::workers::Worker;
 use super::{Archive, Archived, Ledger};
 use crate::change::{
     Arrival, Change, DocumentFact, Fixed, Lane, LaneNumber, More, PolicyFact, Position,
-    QueueSettings, Rewrite, Seq, TimedHold, Update, Vital, WorkerFact, WorkerNumber,
+    QueueSettings, Rewrite, Seq, TimedHold, Turn, Update, Vital, WorkerFact, WorkerNumber,
 };
 
 /// What the table hands over before its live jobs.
@@ -29,6 +29,8 @@ pub struct Loaded {
     pub documents: Vec<DocumentFact>,
     /// When the next start is due by a rate.
     pub arrivals: Vec<Arrival>,
+    /// The turns of fair queues.
+    pub turns: Vec<Turn>,
     /// Workers that hold jobs or were seen lately, each with the number of its last claim.
     pub workers: Vec<(WorkerFact, u64)>,
     /// The number that the next new worker gets.
@@ -66,6 +68,7 @@ impl Ledger {
         loaded.policies.iter().for_each(|policy| self.limits.restore(policy));
         loaded.documents.into_iter().for_each(|fact| self.documents.set(fact));
         loaded.arrivals.iter().for_each(|&arrival| self.limits.restore_arrival(arrival));
+        loaded.turns.iter().for_each(|&turn| self.limits.turns.set(turn));
         for (worker, last_claim) in &loaded.workers {
             self.replay_worker(worker)?;
             if let Some(worker) = self.workers.get_mut(worker.number) {
@@ -149,6 +152,7 @@ impl Ledger {
                 Change::Policy(policy) => self.limits.restore(policy),
                 Change::Document(fact) => self.documents.set((**fact).clone()),
                 Change::Arrival(arrival) => self.limits.restore_arrival(*arrival),
+                Change::Turn(turn) => self.limits.turns.set(*turn),
                 Change::Audit(_) => {}
             }
         }

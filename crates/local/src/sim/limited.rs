@@ -40,7 +40,7 @@ impl Limit {
             period_ms: 1 + random.uneven() % 20_000,
             burst: 1 + random.below(3) as u32,
         });
-        let policy = Policy { concurrency, rate };
+        let policy = Policy { concurrency, rate, ..Policy::default() };
         Limit { key: random.below(KEYS), policy: (!policy.is_empty()).then_some(policy) }
     }
 

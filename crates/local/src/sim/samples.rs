@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use taskwright_core::{
     AttemptRecord, Cause, Extras, JobError, JobId, Json, Life, Place, Requirement, RetryPolicy,
-    State, Timestamp, Token, Unique, Until, Verdict, WorkerId,
+    Shard, State, Timestamp, Token, Unique, Until, Verdict, WorkerId,
 };
 
 use super::Random;
@@ -176,7 +176,14 @@ impl Samples {
             parents: self.list(|random| JobId::from_u128(u128::from(random.bits()))),
             alias: self.maybe_text(),
             trace: self.maybe_text(),
+            shard: self.shard(),
         }
+    }
+
+    fn shard(&mut self) -> Option<Shard> {
+        let mut number = || u32::try_from(self.random.below(1_000)).unwrap_or(0);
+        let shard = Shard { index: number(), total: number() };
+        self.random.one_in(2).then_some(shard)
     }
 
     fn until(&mut self) -> Until {

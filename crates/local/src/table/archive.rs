@@ -141,7 +141,7 @@ impl Feed for TableHandle {
 
 impl From<Loaded> for ledger::Loaded {
     fn from(loaded: Loaded) -> Self {
-        let Loaded { lanes, queues, policies, documents, arrivals, .. } = loaded;
+        let Loaded { lanes, queues, policies, documents, arrivals, turns, .. } = loaded;
         let Loaded { workers, next_worker, ended, holds, .. } = loaded;
         ledger::Loaded {
             lanes,
@@ -149,6 +149,7 @@ impl From<Loaded> for ledger::Loaded {
             policies,
             documents,
             arrivals,
+            turns,
             workers,
             next_worker,
             ended,

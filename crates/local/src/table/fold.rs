@@ -12,7 +12,7 @@ use taskwright_store::{Document, DocumentId};
 
 use crate::change::{
     Arrival, Audit, Change, DocumentFact, Fixed, Lane, More, PolicyFact, Position, QueueSettings,
-    Rewrite, Seq, Update, Vital, WorkerFact, WorkerNumber,
+    Rewrite, Seq, Turn, Update, Vital, WorkerFact, WorkerNumber,
 };
 
 /// Room for so many inserted jobs is kept when there are none.
@@ -39,6 +39,7 @@ pub struct Fold {
     pub(super) policies: Vec<PolicyFact>,
     pub(super) documents: BTreeMap<DocumentId, Option<Document>>,
     pub(super) arrivals: FxHashMap<u64, Timestamp>,
+    pub(super) turns: FxHashMap<u64, Turn>,
     pub(super) workers: Vec<WorkerFact>,
     pub(super) audit: Vec<Audit>,
     /// The highest number of a claim of each worker that claimed.
@@ -254,6 +255,7 @@ impl Fold {
         self.policies.clear();
         self.documents.clear();
         self.arrivals.clear();
+        self.turns.clear();
         self.workers.clear();
         self.audit.clear();
         self.claims.clear();
@@ -277,6 +279,9 @@ impl Fold {
             Change::Document(fact) => self.document(*fact),
             Change::Arrival(Arrival { number, at }) => {
                 self.arrivals.insert(number, at);
+            }
+            Change::Turn(turn) => {
+                self.turns.insert(turn.number, turn);
             }
             Change::Worker(worker) => self.workers.push(worker),
             Change::Audit(audit) => self.audit.push(audit),

@@ -67,6 +67,7 @@ impl Held {
             | Change::Policy(_)
             | Change::Document(_)
             | Change::Arrival(_)
+            | Change::Turn(_)
             | Change::Worker(_)
             | Change::Audit(_) => false,
         });

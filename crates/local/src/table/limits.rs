@@ -6,7 +6,7 @@ use taskwright_store::Result;
 
 use super::failure::{corrupt, failed};
 use super::fold::Fold;
-use crate::change::{Arrival, PolicyFact};
+use crate::change::{Arrival, PolicyFact, Turn};
 
 const LOAD: &str = "load the policies";
 
@@ -20,6 +20,8 @@ CREATE TABLE policies (
     count         INTEGER,
     period_ms     INTEGER,
     burst         INTEGER,
+    fair          INTEGER NOT NULL DEFAULT 0,
+    weight        INTEGER,
     PRIMARY KEY (namespace, kind, queue, name)
 ) WITHOUT ROWID;
 CREATE TABLE arrivals (
@@ -29,10 +31,26 @@ CREATE TABLE arrivals (
 CREATE INDEX arrival_at ON arrivals (at);
 ";
 
+pub(super) const TURNS: &str = "
+CREATE TABLE turns (
+    number        INTEGER PRIMARY KEY,
+    clock         INTEGER NOT NULL,
+    at            INTEGER NOT NULL
+);
+CREATE INDEX turn_at ON turns (clock, at);
+";
+
+/// What tables of formats before 5 lack of [`TABLES`].
+pub(super) const FAIR: &str = "
+ALTER TABLE policies ADD COLUMN fair INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE policies ADD COLUMN weight INTEGER;
+";
+
 pub(super) fn write(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
     for fact in &fold.policies {
         write_policy(connection, fact)?;
     }
+    write_turns(connection, fold)?;
     if fold.arrivals.is_empty() {
         return Ok(());
     }
@@ -44,6 +62,21 @@ pub(super) fn write(connection: &Connection, fold: &Fold) -> rusqlite::Result<()
         connection
             .prepare_cached("INSERT OR REPLACE INTO arrivals VALUES (?1, ?2)")?
             .execute((number.cast_signed(), at.as_micros()))?;
+    }
+    Ok(())
+}
+
+fn write_turns(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
+    for turn in fold.turns.values() {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO turns VALUES (?1, ?2, ?3)")?
+            .execute((turn.number.cast_signed(), turn.clock.cast_signed(), turn.at))?;
+    }
+    // What the clock has passed says nothing any more.
+    for clock in fold.turns.values().filter(|turn| turn.number == turn.clock) {
+        connection
+            .prepare_cached("DELETE FROM turns WHERE clock = ?1 AND at <= ?2 AND number <> ?1")?
+            .execute((clock.number.cast_signed(), clock.at))?;
     }
     Ok(())
 }
@@ -63,7 +96,9 @@ fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<
     let (count, burst) = (policy.rate.map(|rate| rate.count), policy.rate.map(|rate| rate.burst));
     let period_ms = policy.rate.map(|rate| rate.period_ms.cast_signed());
     connection
-        .prepare_cached("INSERT OR REPLACE INTO policies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+        .prepare_cached(
+            "INSERT OR REPLACE INTO policies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
         .execute((
             fact.namespace.as_str(),
             kind,
@@ -73,13 +108,14 @@ fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<
             count,
             period_ms,
             burst,
+            policy.fair,
+            policy.weight,
         ))
         .map(|_| ())
 }
 
 pub(super) fn policies(connection: &Connection) -> Result<Vec<PolicyFact>> {
-    let sql =
-        "SELECT namespace, kind, queue, name, concurrency, count, period_ms, burst FROM policies";
+    let sql = "SELECT namespace, kind, queue, name, concurrency, count, period_ms, burst, fair, weight FROM policies";
     let mut statement = connection.prepare(sql).map_err(failed(LOAD))?;
     let mut rows = statement.query([]).map_err(failed(LOAD))?;
     let mut policies = Vec::new();
@@ -112,7 +148,7 @@ fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
         period_ms: period_ms.cast_unsigned(),
         burst,
     });
-    Ok(Policy { concurrency: row.get(4)?, rate })
+    Ok(Policy { concurrency: row.get(4)?, rate, fair: row.get(8)?, weight: row.get(9)? })
 }
 
 fn text(row: &Row<'_>, column: usize) -> Result<String> {
@@ -132,5 +168,17 @@ pub(super) fn arrivals(connection: &Connection) -> Result<Vec<Arrival>> {
         Ok(Arrival { number: number.cast_unsigned(), at: Timestamp::from_micros(at) })
     };
     let rows = statement.query_map([], arrival).map_err(failed(LOAD))?;
+    rows.collect::<rusqlite::Result<_>>().map_err(failed(LOAD))
+}
+
+pub(super) fn turns(connection: &Connection) -> Result<Vec<Turn>> {
+    let mut statement =
+        connection.prepare("SELECT number, clock, at FROM turns").map_err(failed(LOAD))?;
+    let turn = |row: &Row<'_>| {
+        let (number, clock): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (number, clock) = (number.cast_unsigned(), clock.cast_unsigned());
+        Ok(Turn { number, clock, at: row.get(2)? })
+    };
+    let rows = statement.query_map([], turn).map_err(failed(LOAD))?;
     rows.collect::<rusqlite::Result<_>>().map_err(failed(LOAD))
 }

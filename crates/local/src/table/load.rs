@@ -12,7 +12,7 @@ use super::{Head, Table, Tally};
 use super::{documents, limits};
 use crate::change::{
     Arrival, DocumentFact, Fixed, Lane, LaneNumber, More, PolicyFact, QueueSettings, Seq,
-    TimedHold, Vital, WorkerFact, WorkerNumber,
+    TimedHold, Turn, Vital, WorkerFact, WorkerNumber,
 };
 
 /// Workers that hold nothing are forgotten at start, but for so many that were first seen last.
@@ -35,6 +35,8 @@ pub struct Loaded {
     pub documents: Vec<DocumentFact>,
     /// When the next start is due by a rate.
     pub arrivals: Vec<Arrival>,
+    /// The turns of fair queues.
+    pub turns: Vec<Turn>,
     /// Workers that hold jobs, and the newest others, by number, with the number of the last claim.
     pub workers: Vec<(WorkerFact, u64)>,
     /// The number that the next worker gets.
@@ -93,6 +95,7 @@ impl Table {
             policies: limits::policies(&self.connection)?,
             documents: documents::documents(&self.connection)?,
             arrivals: limits::arrivals(&self.connection)?,
+            turns: limits::turns(&self.connection)?,
             workers: self.workers()?,
             next_worker: self.next_worker()?,
             ended: self.ended_counts()?,

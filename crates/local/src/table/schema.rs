@@ -14,7 +14,7 @@ use crate::change::Seq;
 /// `TWRT` in the header of the file: `file` and we know whose it is.
 pub(super) const APPLICATION_ID: i32 = 0x5457_5254;
 /// The format that this version writes, kept as `user_version`.
-pub(super) const FORMAT: i32 = 4;
+pub(super) const FORMAT: i32 = 5;
 /// Longer texts live apart from their row, in bytes.
 pub(super) const LONG_BYTES: usize = 4 * 1024;
 
@@ -300,6 +300,7 @@ fn create(transaction: Transaction<'_>, new_store: u128) -> rusqlite::Result<()>
     transaction.execute_batch(HELD)?;
     transaction.execute_batch(TIMED_HOLDS)?;
     transaction.execute_batch(limits::TABLES)?;
+    transaction.execute_batch(limits::TURNS)?;
     transaction.execute_batch(documents::TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
@@ -316,12 +317,18 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
     if format < 2 {
         transaction.execute_batch(HELD)?;
     }
-    if format < 3 {
-        transaction.execute_batch(TIMED_HOLDS)?;
-        transaction.execute_batch(limits::TABLES)?;
+    match format {
+        ..3 => {
+            transaction.execute_batch(TIMED_HOLDS)?;
+            transaction.execute_batch(limits::TABLES)?;
+        }
+        3.. => transaction.execute_batch(limits::FAIR)?,
     }
-    transaction.execute_batch(documents::TABLES)?;
-    transaction.execute_batch(REQUIREMENTS)?;
+    if format < 4 {
+        transaction.execute_batch(documents::TABLES)?;
+        transaction.execute_batch(REQUIREMENTS)?;
+    }
+    transaction.execute_batch(limits::TURNS)?;
     transaction.execute_batch("DROP VIEW IF EXISTS job;")?;
     transaction.execute_batch(&views())?;
     transaction.pragma_update(None, "user_version", FORMAT)?;

@@ -89,7 +89,7 @@ begin
     return v_quota;
 end $$;
 
--- The jobs that a claim gives, in order. Where the number of the claim is too low, one row with seq
+-- The jobs that a claim gives, in no order. Where the number of the claim is too low, one row with seq
 -- −1 and the last number as rank; where something in the namespace is limited, one with seq −2: then
 -- Rust decides what may start (limits.sql).
 --
@@ -120,7 +120,7 @@ declare
     v_quota integer[];
     v_unknown boolean;
     v_suspects integer;
-    v_given integer;
+    v_rows  tid[];
 begin
     perform taskwright.greet(p_namespace, p_worker, p_epoch, p_in_process, null, p_lease, v_now,
                              case when p_now is null then 250000 else 1 end, p_profile);
@@ -181,37 +181,38 @@ begin
         v_quota := taskwright.quotas(v_lanes, v_kinds, v_from, v_suspects, p_max, v_now);
     end if;
 
+    -- First only places are collected: so the jobs themselves go out without being kept in between.
+    with found as materialized (
+        select x.ctid as place, l.lane
+        from unnest(v_lanes, v_from, v_quota) as l(lane, floor, quota),
+             lateral (
+                 select j.ctid from taskwright.job j
+                 where j.lane = l.lane and j.state = 1 and j.rank >= l.floor
+                   and (j.expires_at is null or j.expires_at > v_now or j.max_losses is not null)
+                 order by j.rank, j.seq limit l.quota for update skip locked) x
+        where l.quota > 0
+    ), counted as (
+        insert into taskwright.tally (lane, state, delta)
+        select lane, s, case s when 1 then -amount else amount end
+        from (select lane, count(*) as amount from found group by lane) by_lane,
+             unnest(array[1, 5]::smallint[]) s
+    ), logged as (
+        insert into taskwright.claim_log
+        select p_namespace, p_worker, p_claim_seq where exists (select from found)
+    )
+    select array_agg(place) into v_rows from found;
+    if v_rows is null then
+        return;
+    end if;
     return query
-        with taken as (
-            update taskwright.job t set
-                state = 5, attempt = t.attempt + 1, epoch = p_epoch, worker = p_worker,
-                started_at = v_now, claim_seq = p_claim_seq,
-                deadline = v_now + t.timeout_ms * 1000 + p_grace
-            where t.ctid = any(array(
-                select x.ctid
-                from unnest(v_lanes, v_from, v_quota) as l(lane, floor, quota),
-                     lateral (
-                         select j.ctid from taskwright.job j
-                         where j.lane = l.lane and j.state = 1 and j.rank >= l.floor
-                           and (j.expires_at is null or j.expires_at > v_now
-                                or j.max_losses is not null)
-                         order by j.rank, j.seq limit l.quota for update skip locked) x
-                where l.quota > 0))
-            returning t.seq, t.id, t.lane, t.attempt, t.epoch, t.failures, t.max_attempts, t.timeout_ms,
-                      t.priority, t.created_at, t.run_at, t.started_at, t.rank, t.checkpoint,
-                      t.extras, t.args
-        ), counted as (
-            insert into taskwright.tally (lane, state, delta)
-            select lane, s, case s when 1 then -amount else amount end
-            from (select lane, count(*) as amount from taken group by lane) by_lane,
-                 unnest(array[1, 5]::smallint[]) s
-        ), logged as (
-            insert into taskwright.claim_log
-            select p_namespace, p_worker, p_claim_seq where exists (select from taken)
-        )
-        select t.seq, t.id, t.lane, t.attempt, t.epoch, t.failures, t.max_attempts, t.timeout_ms,
-               t.priority, t.created_at, t.run_at, t.started_at, t.rank, t.checkpoint, t.extras, t.args
-        from taken t order by t.rank, t.seq;
+        update taskwright.job t set
+            state = 5, attempt = t.attempt + 1, epoch = p_epoch, worker = p_worker,
+            started_at = v_now, claim_seq = p_claim_seq,
+            deadline = v_now + t.timeout_ms * 1000 + p_grace
+        where t.ctid = any(v_rows)
+        returning t.seq, t.id, t.lane, t.attempt, t.epoch, t.failures, t.max_attempts, t.timeout_ms,
+                  t.priority, t.created_at, t.run_at, t.started_at, t.rank, t.checkpoint, t.extras,
+                  t.args;
 end $$;
 
 -- Small claims of several workers that serve the same, as one: what there is goes to them one after

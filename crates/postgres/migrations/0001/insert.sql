@@ -120,8 +120,37 @@ begin
         from taskwright.known_jobs(p_namespace, p_id, p_fingerprint) k;
 end $$;
 
--- The same for a single job, which is most of all calls. Null: the id is known, and nothing was
--- written.
+-- The same for jobs that differ in nothing but id and args, and have no keys: most of all calls. Answers
+-- their numbers. Null: an id is known, and nothing was written.
+create function taskwright.insert_alike(
+    p_now bigint, p_aging bigint, p_namespace integer, p_lane integer, p_priority smallint,
+    p_run_at bigint, p_max_attempts integer, p_timeout_ms bigint, p_expires_at bigint,
+    p_extras text, p_id uuid[], p_fingerprint bigint[], p_args text[]
+) returns bigint[]
+language plpgsql set plan_cache_mode = force_generic_plan as $$
+declare
+    v_now   bigint := taskwright.enter_lane(p_lane, p_now);
+    v_due   bigint := greatest(coalesce(p_run_at, v_now), v_now);
+    v_state smallint := case when v_due > v_now then 2 else 1 end;
+    v_count integer := cardinality(p_id);
+    v_seqs  bigint[] := array(select nextval('taskwright.job_seq') from generate_series(1, v_count));
+begin
+    begin
+        insert into taskwright.ident (namespace, id, seq, fingerprint)
+        select p_namespace, unnest(p_id), unnest(v_seqs), unnest(p_fingerprint);
+    exception when unique_violation then
+        return null;
+    end;
+    insert into taskwright.job (seq, id, namespace, lane, state, priority, max_attempts, rank,
+                                run_at, created_at, timeout_ms, expires_at, extras, args)
+    select unnest(v_seqs), unnest(p_id), p_namespace, p_lane, v_state, p_priority, p_max_attempts,
+           v_due - p_priority * p_aging, v_due, v_now, p_timeout_ms, p_expires_at, p_extras,
+           unnest(p_args);
+    insert into taskwright.tally (lane, state, delta) values (p_lane, v_state, v_count);
+    return v_seqs;
+end $$;
+
+-- The same for a single job. Null: the id is known, and nothing was written.
 create function taskwright.insert_job(
     p_now bigint, p_aging bigint, p_namespace integer, p_id uuid, p_lane integer,
     p_fingerprint bigint, p_priority smallint, p_run_at bigint, p_max_attempts integer,
@@ -129,15 +158,11 @@ create function taskwright.insert_job(
 ) returns bigint
 language plpgsql as $$
 declare
-    v_now   bigint;
-    v_due   bigint;
+    v_now   bigint := taskwright.enter_lane(p_lane, p_now);
+    v_due   bigint := greatest(coalesce(p_run_at, v_now), v_now);
+    v_state smallint := case when v_due > v_now then 2 else 1 end;
     v_seq   bigint := nextval('taskwright.job_seq');
-    v_state smallint;
 begin
-    perform taskwright.enter_lanes(array[p_lane], false);
-    v_now := taskwright.time_of(p_now);
-    v_due := greatest(coalesce(p_run_at, v_now), v_now);
-    v_state := case when v_due > v_now then 2 else 1 end;
     insert into taskwright.ident (namespace, id, seq, fingerprint)
     values (p_namespace, p_id, v_seq, p_fingerprint) on conflict do nothing;
     if not found then

@@ -120,6 +120,26 @@ begin
     end if;
 end $$;
 
+-- The same for one lane that is not opened again, and the time after that.
+create function taskwright.enter_lane(p_lane integer, p_now bigint) returns bigint
+language plpgsql as $$
+declare
+    v_now bigint;
+begin
+    -- An expression costs a third of what a statement would. The lock is always had in the end.
+    if pg_advisory_xact_lock_shared(hashtext('taskwright.lane'), 1) is null then
+        return null;
+    end if;
+    select greatest(coalesce(p_now, (extract(epoch from clock_timestamp()) * 1000000)::bigint),
+                    m.high_water)
+    into v_now
+    from taskwright.meta m, taskwright.lane l where m.one and l.number = p_lane and l.is_open;
+    if not found then
+        raise exception 'a lane was given back' using errcode = 'TW004';
+    end if;
+    return v_now;
+end $$;
+
 -- Closes the lanes of all triples of queue, task and requirement without live jobs, and answers how
 -- many triples.
 -- Those who write jobs are waited for, and wait themselves meanwhile, so never for long.

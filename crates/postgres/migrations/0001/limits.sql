@@ -26,6 +26,8 @@ create table taskwright.policy (
     rate_count     bigint,
     rate_period_ms bigint,
     rate_burst     bigint,
+    fair           boolean  not null,
+    weight         bigint,
     primary key (namespace, kind, queue, name)
 );
 
@@ -119,7 +121,8 @@ $$;
 -- there are as many as may be. All lines of the namespace are to be served then.
 create function taskwright.set_policy(
     p_namespace integer, p_kind smallint, p_queue text, p_name text, p_concurrency bigint,
-    p_rate_count bigint, p_rate_period_ms bigint, p_rate_burst bigint, p_max integer
+    p_rate_count bigint, p_rate_period_ms bigint, p_rate_burst bigint, p_fair boolean,
+    p_weight bigint, p_max integer
 ) returns boolean
 language plpgsql as $$
 declare
@@ -129,7 +132,7 @@ begin
     perform pg_advisory_xact_lock(hashtext('taskwright.limits'), p_namespace);
     v_known := exists (select from taskwright.policy p where p.namespace = p_namespace
                        and p.kind = p_kind and p.queue = p_queue and p.name = p_name);
-    if p_concurrency is null and p_rate_count is null then
+    if p_concurrency is null and p_rate_count is null and p_weight is null and not p_fair then
         delete from taskwright.policy p where p.namespace = p_namespace
             and p.kind = p_kind and p.queue = p_queue and p.name = p_name;
         v_more := case when v_known then -1 else 0 end;
@@ -141,10 +144,11 @@ begin
         end if;
         insert into taskwright.policy values
             (p_namespace, p_kind, p_queue, p_name, p_concurrency, p_rate_count, p_rate_period_ms,
-             p_rate_burst)
+             p_rate_burst, p_fair, p_weight)
         on conflict (namespace, kind, queue, name) do update set
             concurrency = excluded.concurrency, rate_count = excluded.rate_count,
-            rate_period_ms = excluded.rate_period_ms, rate_burst = excluded.rate_burst;
+            rate_period_ms = excluded.rate_period_ms, rate_burst = excluded.rate_burst,
+            fair = excluded.fair, weight = excluded.weight;
     end if;
     insert into taskwright.limits as m values (p_namespace, 1, v_more)
     on conflict (namespace) do update set
@@ -215,8 +219,8 @@ end $$;
 create function taskwright.first_candidates(
     p_now bigint, p_namespace integer, p_queues text[], p_tasks text[], p_floor_lanes integer[],
     p_floors bigint[], p_max integer, p_busy bigint[], p_matching integer[], p_known integer
-) returns table (lane integer, seq bigint, rank bigint, keys bigint[], extras text, is_over boolean,
-                 slice integer)
+) returns table (lane integer, seq bigint, rank bigint, run_at bigint, priority smallint, keys bigint[],
+                 extras text, is_over boolean, slice integer)
 language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
@@ -244,16 +248,16 @@ end $$;
 -- Jobs that are ready in lanes, the first of each lane behind a rank and number.
 create function taskwright.candidates(
     p_now bigint, p_lane integer[], p_rank bigint[], p_seq bigint[], p_slice integer, p_busy bigint[]
-) returns table (lane integer, seq bigint, rank bigint, keys bigint[], extras text, is_over boolean,
-                 slice integer)
+) returns table (lane integer, seq bigint, rank bigint, run_at bigint, priority smallint, keys bigint[],
+                 extras text, is_over boolean, slice integer)
 language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
     return query
-        select l.lane, j.seq, j.rank, j.keys, case when j.keys is not null then j.extras end, false,
-               p_slice
+        select l.lane, j.seq, j.rank, j.run_at, j.priority, j.keys,
+               case when j.keys is not null then j.extras end, false, p_slice
         from unnest(p_lane, p_rank, p_seq) l(lane, rank, seq), lateral (
-            select j.seq, j.rank, j.keys, j.extras from taskwright.job j
+            select j.seq, j.rank, j.run_at, j.priority, j.keys, j.extras from taskwright.job j
             where j.lane = l.lane and j.state = 1 and (j.rank, j.seq) > (l.rank, l.seq)
               and (j.expires_at is null or j.expires_at > p_now or j.max_losses is not null)
               and j.seq <> all(p_busy)
@@ -263,8 +267,8 @@ end $$;
 -- The lines of keys, the first of each lane.
 create function taskwright.first_in_lines(
     p_now bigint, p_number bigint[], p_slice integer, p_busy bigint[]
-) returns table (number bigint, lane integer, seq bigint, rank bigint, keys bigint[], extras text,
-                 is_over boolean)
+) returns table (number bigint, lane integer, seq bigint, rank bigint, run_at bigint,
+                 priority smallint, keys bigint[], extras text, is_over boolean)
 language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
@@ -296,16 +300,17 @@ end $$;
 create function taskwright.in_lines(
     p_now bigint, p_number bigint[], p_lane integer[], p_rank bigint[], p_seq bigint[],
     p_slice integer, p_busy bigint[]
-) returns table (number bigint, lane integer, seq bigint, rank bigint, keys bigint[], extras text,
-                 is_over boolean)
+) returns table (number bigint, lane integer, seq bigint, rank bigint, run_at bigint,
+                 priority smallint, keys bigint[], extras text, is_over boolean)
 language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
     return query
-        select l.number, l.lane, j.seq, j.rank, j.keys, j.extras,
+        select l.number, l.lane, j.seq, j.rank, j.run_at, j.priority, j.keys, j.extras,
                j.max_losses is null and coalesce(j.expires_at <= p_now, false)
         from unnest(p_number, p_lane, p_rank, p_seq) l(number, lane, rank, seq), lateral (
-            select j.seq, j.rank, j.keys, j.extras, j.expires_at, j.max_losses
+            select j.seq, j.rank, j.run_at, j.priority, j.keys, j.extras, j.expires_at,
+                   j.max_losses
             from taskwright.job j
             where j.line = l.number and j.lane = l.lane and j.state = 3
               and (j.rank, j.seq) > (l.rank, l.seq) and j.seq <> all(p_busy)
@@ -373,22 +378,22 @@ end $$;
 
 -- Puts jobs that the caller has locked elsewhere. TW004: a lane was given back.
 create function taskwright.put_jobs(
-    p_seq bigint[], p_lane integer[], p_state smallint[], p_line bigint[]
+    p_seq bigint[], p_lane integer[], p_state smallint[], p_line bigint[], p_rank bigint[]
 ) returns void
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
     perform taskwright.enter_lanes(p_lane, true);
     perform taskwright.count_moved(p_seq, p_lane, p_state);
-    update taskwright.job j set lane = n.lane, state = n.state, line = n.line
-    from unnest(p_seq, p_lane, p_state, p_line) n(seq, lane, state, line)
+    update taskwright.job j set lane = n.lane, state = n.state, line = n.line, rank = n.rank
+    from unnest(p_seq, p_lane, p_state, p_line, p_rank) n(seq, lane, state, line, rank)
     where j.seq = n.seq;
 end $$;
 
 -- Gives a worker jobs that the caller has locked, and answers them, in order.
 create function taskwright.give_jobs(
     p_now bigint, p_namespace integer, p_worker uuid, p_epoch integer, p_claim_seq bigint,
-    p_grace bigint, p_seq bigint[], p_lane integer[]
+    p_grace bigint, p_seq bigint[], p_lane integer[], p_rank bigint[]
 ) returns table (
     seq bigint, id uuid, lane integer, attempt integer, epoch integer, failures integer,
     max_attempts integer, timeout_ms bigint, priority smallint, created_at bigint, run_at bigint,
@@ -403,10 +408,10 @@ begin
     return query
         with taken as (
             update taskwright.job t set
-                state = 5, line = null, lane = n.lane, attempt = t.attempt + 1, epoch = p_epoch,
+                state = 5, line = null, lane = n.lane, rank = n.rank, attempt = t.attempt + 1, epoch = p_epoch,
                 worker = p_worker, started_at = p_now, claim_seq = p_claim_seq,
                 deadline = p_now + t.timeout_ms * 1000 + p_grace
-            from unnest(p_seq, p_lane) n(seq, lane) where t.seq = n.seq
+            from unnest(p_seq, p_lane, p_rank) n(seq, lane, rank) where t.seq = n.seq
             returning t.seq, t.id, t.lane, t.attempt, t.epoch, t.failures, t.max_attempts,
                       t.timeout_ms, t.priority, t.created_at, t.run_at, t.started_at, t.rank,
                       t.checkpoint, t.extras, t.args
@@ -430,11 +435,11 @@ begin
     group by lane, state having sum(delta) <> 0;
 end $$;
 
--- Notes what rates have used, when lines have more room by time (null: never), and which are to be
--- served later.
+-- Notes what rates have used, when lines have more room by time (null: never), which are to be served
+-- later, and whose turn it is.
 create function taskwright.close_desk(
     p_namespace integer, p_used bigint[], p_arrival bigint[], p_timed bigint[], p_at bigint[],
-    p_later bigint[]
+    p_later bigint[], p_turned bigint[], p_clock bigint[], p_turn bigint[]
 ) returns void
 language plpgsql set enable_seqscan = off set jit = off as $$
 begin
@@ -449,6 +454,7 @@ begin
     on conflict (number, namespace) do update set at = excluded.at;
     insert into taskwright.line_note (namespace, number)
     select p_namespace, l.number from unnest(p_later) l(number);
+    perform taskwright.note_turns(p_namespace, p_turned, p_clock, p_turn) where cardinality(p_turned) > 0;
 end $$;
 
 -- Lines that have more room by time alone are to be served. Answers the namespaces that have any.

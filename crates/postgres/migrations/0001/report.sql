@@ -4,47 +4,58 @@
 create function taskwright.complete(
     p_now bigint, p_namespace integer, p_seq bigint[], p_id uuid[], p_epoch integer[],
     p_attempt integer[], p_result text[]
-) returns table (seq bigint, lane integer, attempt integer)
+) returns table (seq bigint, lane integer)
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
-    v_now    bigint := taskwright.time_of(p_now);
-    v_bucket integer := (select bucket from taskwright.meta where one);
+    v_now     bigint := taskwright.time_of(p_now);
+    v_bucket  integer := (select bucket from taskwright.meta where one);
+    v_rows    tid[];
+    v_seqs    bigint[];
+    v_lanes   integer[];
+    v_keyed   boolean;
+    v_with    bigint[];
+    v_results text[];
 begin
-    return query
-        with gone as (
-            delete from taskwright.job where ctid = any(array(
-                select x.ctid
-                from unnest(p_seq, p_id, p_epoch, p_attempt) as r(seq, id, epoch, attempt),
-                     lateral (
-                         select j.ctid from taskwright.job j
-                         where j.seq = r.seq and j.id = r.id and j.namespace = p_namespace
-                           and j.state + 0 = 5 and j.epoch = r.epoch and j.attempt = r.attempt
-                         limit 1 for update) x))
-            returning *
-        ), kept as (
-            insert into taskwright.ended
-            select g.seq, g.id, g.namespace, g.lane, 6, g.priority, g.attempt, g.max_attempts, g.rank,
-                   g.run_at, g.created_at, g.timeout_ms, g.expires_at, g.unique_key,
-                   g.unique_until, g.keys, null, g.allowance, g.worker, g.epoch, null, g.started_at, null, g.failures, g.losses, g.released, g.snoozed,
-                   g.max_losses, g.cancel_requested, g.epoch, g.attempt, 0, null, null, v_now,
-                   octet_length(g.args) + coalesce(octet_length(r.result), 0)
-                       + coalesce(octet_length(g.checkpoint), 0) + coalesce(octet_length(g.notes), 0),
-                   g.extras, g.notes, null, g.checkpoint, r.result, g.args, v_bucket
-            from gone g left join unnest(p_seq, p_result) r(seq, result) on r.seq = g.seq
-            returning lane, weight
-        ), noted as (
-            insert into taskwright.line_note (namespace, number)
-            select distinct g.namespace, k.number from gone g, unnest(g.keys) k(number)
-            where g.keys is not null and taskwright.is_limited(g.namespace)
-        ), counted as (
-            insert into taskwright.tally (lane, state, delta)
-            select lane, s, case s when 5 then -amount when 6 then amount else bytes end
-            from (select lane, count(*) as amount, sum(weight)::bigint as bytes
-                  from kept group by lane) by_lane,
-                 unnest(array[5, 6, 100]::smallint[]) s
-        )
-        select g.seq, g.lane, g.attempt from gone g;
+    -- First only what tells the jobs is collected: so the jobs themselves are copied once.
+    select array_agg(x.ctid), array_agg(x.seq), array_agg(x.lane), bool_or(x.keyed),
+           array_agg(x.seq) filter (where r.result is not null),
+           array_agg(r.result) filter (where r.result is not null)
+    into v_rows, v_seqs, v_lanes, v_keyed, v_with, v_results
+    from unnest(p_seq, p_id, p_epoch, p_attempt, p_result) as r(seq, id, epoch, attempt, result),
+         lateral (
+             select j.ctid, j.seq, j.lane, j.keys is not null as keyed from taskwright.job j
+             where j.seq = r.seq and j.id = r.id and j.namespace = p_namespace
+               and j.state + 0 = 5 and j.epoch = r.epoch and j.attempt = r.attempt
+             limit 1 for update) x;
+    if v_rows is null then
+        return;
+    end if;
+    if v_keyed and taskwright.is_limited(p_namespace) then
+        insert into taskwright.line_note (namespace, number)
+        select distinct p_namespace, k.number
+        from taskwright.job j, unnest(j.keys) k(number) where j.ctid = any(v_rows);
+    end if;
+    with kept as (
+        insert into taskwright.ended
+        select j.seq, j.id, j.namespace, j.lane, 6, j.priority, j.attempt, j.max_attempts, j.rank,
+               j.run_at, j.created_at, j.timeout_ms, j.expires_at, j.unique_key, j.unique_until,
+               j.keys, null, j.allowance, j.worker, j.epoch, null, j.started_at, null, j.failures,
+               j.losses, j.released, j.snoozed, j.max_losses, j.cancel_requested, j.epoch, j.attempt,
+               0, null, null, v_now,
+               octet_length(j.args) + coalesce(octet_length(r.result), 0)
+                   + coalesce(octet_length(j.checkpoint), 0) + coalesce(octet_length(j.notes), 0),
+               j.extras, j.notes, null, j.checkpoint, r.result, j.args, v_bucket
+        from taskwright.job j left join unnest(v_with, v_results) r(seq, result) on r.seq = j.seq
+        where j.ctid = any(v_rows)
+        returning lane, weight
+    )
+    insert into taskwright.tally (lane, state, delta)
+    select lane, s, case s when 5 then -amount when 6 then amount else bytes end
+    from (select lane, count(*) as amount, sum(weight)::bigint as bytes from kept group by lane) by_lane,
+         unnest(array[5, 6, 100]::smallint[]) s;
+    delete from taskwright.job where ctid = any(v_rows);
+    return query select unnest(v_seqs), unnest(v_lanes);
 end $$;
 
 -- Writes what changed in jobs whose rows the caller has locked in `job`, and moves those that ended.

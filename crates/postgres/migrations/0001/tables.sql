@@ -126,7 +126,8 @@ create table taskwright.job (
 );
 create index job_ready   on taskwright.job (lane, rank, seq) where state = 1;
 create index job_until   on taskwright.job (run_at)          where state = 2;
-create index job_running on taskwright.job (worker)          where state = 5;
+-- With `seq`, since entries that are all alike would be sorted out again and again.
+create index job_running on taskwright.job (worker, seq)     where state = 5;
 create index job_intake  on taskwright.job (seq)             where state = 4;
 create index job_expiry  on taskwright.job (expires_at)      where expires_at is not null and state < 5;
 create index job_overdue on taskwright.job (deadline)        where deadline is not null and state = 5;

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use taskwright_core::{
-    Extras, Labels, LineKey, Name, Policy, Requirement, Subject, Timestamp, Usage,
+    Extras, Labels, LineKey, Name, Policy, Requirement, Subject, Timestamp, Usage, turns,
 };
 
 use taskwright_store::Result;
 
 use super::PolicySet;
 use super::policies::lane_number;
+use super::turns::Part;
 use crate::lanes::{FRESH, Lane, RETURNED, SUSPECT};
 
 /// The number of a key, queue or task.
@@ -32,13 +33,15 @@ pub(super) enum Stand {
 /// A job that waited when the lock was taken.
 pub(super) struct Waiting {
     pub rank: i64,
+    /// Its rank by priority and age, whatever turn it has.
+    pub age: i64,
     /// Its time to start is over: nobody is given it.
     pub is_over: bool,
     pub keys: Vec<Number>,
     /// Those of its keys that are limited, in their order.
     pub limited: Vec<(Number, Policy)>,
-    /// Its lane and stand in the database, …
-    pub was: (i32, Stand),
+    /// Its lane, stand and rank in the database, …
+    pub was: (i32, Stand, i64),
     /// … and as they are to be.
     pub lane: i32,
     pub stand: Stand,
@@ -46,7 +49,12 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub fn has_moved(&self) -> bool {
-        self.was != (self.lane, self.stand)
+        self.was != (self.lane, self.stand, self.rank)
+    }
+
+    /// Its turn, if it is ready and was given one.
+    pub fn turn(&self) -> Option<i64> {
+        Some(self.rank).filter(|&rank| self.stand == Stand::Ready && turns::is_turn(rank))
     }
 }
 
@@ -109,7 +117,13 @@ pub(super) struct Desk {
     /// Keys whose lines are to be served.
     pub touched: BTreeSet<Number>,
     /// Ready jobs of the lanes that a claim may take from.
-    pub candidates: HashMap<i32, Slice>,
+    pub candidates: HashMap<(i32, Part), Slice>,
+    /// The turns of groups: those that ready jobs have, by queue and task, …
+    pub turns: HashMap<Number, HashMap<Triple, BTreeSet<Order>>>,
+    /// … and what clocks show, and the turns after the newest starts.
+    pub shown: HashMap<Number, i64>,
+    /// Those of `shown` that have moved on, and their clocks.
+    pub turned: BTreeMap<Number, Number>,
     /// What the claim serves.
     pub served: Option<Served>,
     /// What queues and tasks have used of their policies.
@@ -157,6 +171,9 @@ impl Desk {
             retimed: BTreeSet::new(),
             touched: BTreeSet::new(),
             candidates: HashMap::new(),
+            turns: HashMap::new(),
+            shown: HashMap::new(),
+            turned: BTreeMap::new(),
             served: None,
             subjects: HashMap::new(),
             lane_subjects: HashMap::new(),
@@ -184,7 +201,7 @@ impl Desk {
         if keys.iter().any(|key| !self.policies.contains_key(key)) {
             let (queue, ..) = self.triple(lane);
             for key in LineKey::of(&queue, &extras()?) {
-                let policy = self.set.policies.of_key(&key).copied();
+                let policy = self.set.policies.of_key(&key);
                 self.policies.insert(key.number(&self.name), policy);
             }
         }
@@ -192,32 +209,36 @@ impl Desk {
         Ok(keys.iter().filter_map(policy_of).collect())
     }
 
-    /// Puts a job elsewhere; the lines of its keys are to be served then.
-    pub fn put(&mut self, seq: i64, lane: i32, stand: Stand) {
+    /// Puts a job elsewhere, with this turn or by its age; the lines of its keys are to be served then.
+    pub fn put(&mut self, seq: i64, lane: i32, stand: Stand, turn: Option<i64>) {
         let Some(job) = self.jobs.get_mut(&seq) else { return };
         self.put.insert(seq);
-        let (old_lane, old) = (job.lane, job.stand);
-        (job.lane, job.stand) = (lane, stand);
+        let (old_lane, old, old_order) = (job.lane, job.stand, (job.rank, seq));
+        (job.lane, job.stand, job.rank) = (lane, stand, turn.unwrap_or(job.age));
         let (order, keys, is_over) = ((job.rank, seq), job.keys.clone(), job.is_over);
         self.touched.extend(&keys);
         match old {
             Stand::Ready => {
                 self.count_ready(&keys, old_lane, false);
-                if let Some(slice) = self.candidates.get_mut(&old_lane) {
-                    slice.found.remove(&order);
+                self.note_turn(&keys, seq, (old_lane, old, old_order.0), false);
+                let part = self.part_of(old_lane, old_order.0);
+                if let Some(slice) = self.candidates.get_mut(&(old_lane, part)) {
+                    slice.found.remove(&old_order);
                 }
             }
             Stand::Line(key) => {
                 let line = self.lines.get_mut(&key).and_then(|line| line.get_mut(&old_lane));
-                line.map(|slice| slice.found.remove(&order));
+                line.map(|slice| slice.found.remove(&old_order));
             }
             Stand::Given => {}
         }
         match stand {
             Stand::Ready => {
                 self.count_ready(&keys, lane, true);
+                self.note_turn(&keys, seq, (lane, stand, order.0), true);
                 if !is_over && self.serves(lane) {
-                    self.candidates.entry(lane).or_default().found.insert(order);
+                    let part = self.part_of(lane, order.0);
+                    self.candidates.entry((lane, part)).or_default().found.insert(order);
                 }
             }
             Stand::Line(key) => {
@@ -258,7 +279,7 @@ impl Desk {
     pub fn catch_up_ready(&mut self, key: Number) {
         let moved = self.moved().filter(|(_, job)| job.keys.contains(&key));
         let moved: Vec<_> = moved.map(|(_, job)| (job.was, job.lane, job.stand)).collect();
-        for ((old_lane, old), lane, stand) in moved {
+        for ((old_lane, old, _), lane, stand) in moved {
             if old == Stand::Ready {
                 self.count_ready(&[key], old_lane, false);
             }
@@ -310,6 +331,11 @@ impl Desk {
     /// How many more jobs with this key may start; its usage is known.
     pub fn room_of_key(&self, key: Number, policy: &Policy) -> u32 {
         policy.room(self.usages.get(&key).copied().unwrap_or_default(), self.now)
+    }
+
+    /// How many jobs with this key may be ready in a lane; its usage is known.
+    pub fn ready_room(&self, key: Number, policy: &Policy) -> u32 {
+        policy.ready_room(self.usages.get(&key).copied().unwrap_or_default(), self.now)
     }
 
     /// What limits the queue and the task of a lane.
@@ -367,7 +393,8 @@ impl Desk {
                 self.arrivals.insert(number, usage.arrival);
             }
         }
-        self.put(seq, lane, Stand::Given);
+        self.take_turn(seq);
+        self.put(seq, lane, Stand::Given, None);
     }
 
     /// Notes when the line of a key has more room by time alone, if it has one.

@@ -8,9 +8,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::desk::{First, Number, Order, Served, Stand};
+use super::desk::{Number, Served, Stand};
 use super::policies::{is_of_lane, lane_number};
 use super::settle::{NOTES, Settling};
+use super::turns::{Best, Part};
 use crate::change::{ATTEMPTS_MAX, Lacking};
 use crate::claim::{Wish, max_of, too_low};
 use crate::codec::profile_text;
@@ -76,8 +77,7 @@ impl PostgresStore {
     async fn answer(&self, claim: &Claim, begin: &Begin, given: Given) -> Result<Vec<ClaimedJob>> {
         let Given { rows, mut readied, is_cut } = given;
         let lanes = self.lanes_of(begin, &rows).await?;
-        let jobs = rows.iter().map(|row| crate::claim::claimed(row, &lanes));
-        let jobs = jobs.collect::<Result<Vec<_>>>()?;
+        let jobs = crate::claim::in_order(&rows, &lanes)?;
         self.announce_claimed(claim, &jobs);
         if is_cut {
             readied.extend(claim.profile.queues.iter().cloned());
@@ -136,9 +136,12 @@ impl PostgresStore {
             let desk = &settling.desk;
             let lane = |seq: &i64| desk.jobs.get(seq).map_or(0, |job| job.lane);
             let lanes: Vec<i32> = given.iter().map(lane).collect();
+            let age = |seq: &i64| desk.jobs.get(seq).map_or(0, |job| job.age);
+            let ages: Vec<i64> = given.iter().map(age).collect();
             rows = tx
                 .query(
-                    "select * from taskwright.give_jobs($1, $2, $3, $4, $5, $6, $7, $8)",
+                    "select * from taskwright.give_jobs($1, $2, $3, $4, $5, $6, $7, $8, \
+                     $9)",
                     &[
                         (&desk.now.as_micros(), Type::INT8),
                         (&namespace, Type::INT4),
@@ -148,6 +151,7 @@ impl PostgresStore {
                         (&micros(HEARTBEAT_EVERY), Type::INT8),
                         (&given, Type::INT8_ARRAY),
                         (&lanes, Type::INT4_ARRAY),
+                        (&ages, Type::INT8_ARRAY),
                     ],
                 )
                 .await?;
@@ -191,28 +195,33 @@ impl Settling<'_> {
         let mut given = Vec::new();
         let mut looks = CLAIM_LOOKS_MAX;
         loop {
+            let mut calls_next = false;
             while given.len() < claim.max
+                && !calls_next
                 && let Some(seq) = self.next_candidate(has_suspect).await?
             {
                 let Some(job) = self.desk.jobs.get(&seq) else { break };
-                let (lane, limited) = (job.lane, job.limited.clone());
-                let has_no_room =
-                    |(key, policy): &&(Number, Policy)| self.desk.room_of_key(*key, policy) == 0;
+                let (lane, limited, turn) = (job.lane, job.limited.clone(), job.turn());
+                let has_no_room = |(key, policy): &&(Number, Policy)| {
+                    (policy.takes_turns() && turn.is_none())
+                        || self.desk.room_of_key(*key, policy) == 0
+                };
                 match limited.iter().find(has_no_room) {
                     None => {
                         has_suspect |= self.desk.is_suspect(lane);
                         self.desk.give(seq);
                         given.push(seq);
+                        calls_next = self.was_last_of_group(seq).await?;
                     }
                     Some(_) if looks == 0 => break,
                     Some((key, _)) => {
                         looks -= 1;
-                        self.desk.put(seq, lane, Stand::Line(*key));
+                        self.desk.put(seq, lane, Stand::Line(*key), None);
                     }
                 }
             }
-            let promoted = self.settle(PROMOTIONS_MAX).await?;
-            if promoted == 0 || given.len() == claim.max || looks == 0 {
+            let nobody_came = self.settle(PROMOTIONS_MAX).await? == 0 && !calls_next;
+            if nobody_came || given.len() == claim.max || looks == 0 {
                 return Ok((given, looks == 0));
             }
         }
@@ -221,30 +230,16 @@ impl Settling<'_> {
     /// The next ready job that the worker may take now.
     async fn next_candidate(&mut self, has_suspect: bool) -> Result<Option<i64>, Fault> {
         loop {
-            let mut best: Option<Order> = None;
-            let mut unread = None;
-            let lanes: Vec<i32> = self.desk.candidates.keys().copied().collect();
-            for lane in lanes {
-                let is_barred = self.desk.is_suspect(lane) && has_suspect;
-                if is_barred || !self.desk.lane_has_room(lane) {
-                    continue;
-                }
-                match self.desk.candidates.get(&lane).map(|slice| slice.first()) {
-                    Some(First::Is(order)) => {
-                        best = Some(best.map_or(order, |best| best.min(order)));
-                    }
-                    Some(First::Unread) => unread = Some(lane),
-                    Some(First::Nobody) | None => {}
+            match self.desk.best_candidate(has_suspect) {
+                Best::Unread(lane, part) => self.read_more_candidates(lane, part).await?,
+                Best::Nobody => return Ok(None),
+                Best::Is(seq) => {
+                    let limited = self.desk.jobs.get(&seq).map(|job| job.limited.clone());
+                    let keys: Vec<Number> = limited.iter().flatten().map(|(key, _)| *key).collect();
+                    self.read_usages(&keys).await?;
+                    return Ok(Some(seq));
                 }
             }
-            let Some(lane) = unread else {
-                let Some((_, seq)) = best else { return Ok(None) };
-                let limited = self.desk.jobs.get(&seq).map(|job| job.limited.clone());
-                let keys: Vec<Number> = limited.iter().flatten().map(|(key, _)| *key).collect();
-                self.read_usages(&keys).await?;
-                return Ok(Some(seq));
-            };
-            self.read_more_candidates(lane).await?;
         }
     }
 
@@ -269,11 +264,11 @@ impl Settling<'_> {
                 ],
             )
             .await?;
-        self.take_candidates(&rows).await
+        self.take_candidates(&rows, None).await
     }
 
-    async fn read_more_candidates(&mut self, lane: i32) -> Result<(), Fault> {
-        let slice = self.desk.candidates.get_mut(&lane);
+    async fn read_more_candidates(&mut self, lane: i32, part: Part) -> Result<(), Fault> {
+        let slice = self.desk.candidates.get_mut(&(lane, part));
         let Some((rank, seq)) = slice.and_then(|slice| slice.more_after.take()) else {
             return Ok(());
         };
@@ -291,7 +286,7 @@ impl Settling<'_> {
                 ],
             )
             .await?;
-        self.take_candidates(&rows).await
+        self.take_candidates(&rows, Some(part)).await
     }
 
     /// Reads what queues and tasks with a policy have used.

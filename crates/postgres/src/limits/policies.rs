@@ -24,11 +24,11 @@ const KEY: i16 = 3;
 
 /// The policies of a namespace with their version; one row without kind where there is none.
 const READ: &str = "select m.version, p.kind, p.queue, p.name, p.concurrency, p.rate_count, \
-    p.rate_period_ms, p.rate_burst \
+    p.rate_period_ms, p.rate_burst, p.fair, p.weight \
     from taskwright.limits m left join taskwright.policy p on p.namespace = m.namespace \
     where m.namespace = $1";
 const READ_ALL: &str = "select n.name as namespace, p.kind, p.queue, p.name, p.concurrency, \
-    p.rate_count, p.rate_period_ms, p.rate_burst \
+    p.rate_count, p.rate_period_ms, p.rate_burst, p.fair, p.weight \
     from taskwright.policy p join taskwright.namespace n on n.number = p.namespace";
 
 /// The kind of a subject, the queue of a group, and the name.
@@ -60,7 +60,8 @@ fn policy(row: &Row) -> Result<Policy> {
         (Some(count), Some(period_ms), Some(burst)) => Some(Rate { count, period_ms, burst }),
         _ => None,
     };
-    Ok(Policy { concurrency: number("concurrency")?, rate })
+    let (concurrency, weight) = (number("concurrency")?, number("weight")?);
+    Ok(Policy { concurrency, rate, fair: get(row, "fair")?, weight })
 }
 
 fn narrow(number: i64) -> u32 {
@@ -149,9 +150,9 @@ impl PostgresStore {
     ) -> Result<Controlled> {
         let number = self.lanes.namespace(&self.link, namespace).await?;
         let (kind, queue, name) = columns(subject);
-        let Policy { concurrency, rate } = policy.unwrap_or_default();
+        let Policy { concurrency, rate, fair, weight } = policy.unwrap_or_default();
         let max = i32::try_from(POLICIES_MAX).unwrap_or(i32::MAX);
-        let arguments: [Argument<'_>; 9] = [
+        let arguments: [Argument<'_>; 11] = [
             (&number, Type::INT4),
             (&kind, Type::INT2),
             (&queue, Type::TEXT),
@@ -160,9 +161,12 @@ impl PostgresStore {
             (&rate.map(|rate| i64::from(rate.count)), Type::INT8),
             (&rate.map(|rate| rate.period_ms.cast_signed()), Type::INT8),
             (&rate.map(|rate| i64::from(rate.burst)), Type::INT8),
+            (&fair, Type::BOOL),
+            (&weight.map(i64::from), Type::INT8),
             (&max, Type::INT4),
         ];
-        let statement = "select taskwright.set_policy($1, $2, $3, $4, $5, $6, $7, $8, $9) as done";
+        let statement = "select taskwright.set_policy($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+            as done";
         let rows = self.link.query(statement, &arguments).await?;
         let row = rows.first().ok_or_else(|| no_answer("whether a policy was set"))?;
         if !get::<bool>(row, "done")? {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use taskwright_core::rank::{AGING_DEFAULT, fifo};
 use taskwright_core::{Timestamp, Usage};
 use taskwright_store::Result;
 use tokio_postgres::Row;
@@ -9,6 +10,7 @@ use tokio_postgres::types::Type;
 
 use super::desk::{Number, Order, Slice, Stand, Triple, Waiting};
 use super::settle::Settling;
+use super::turns::{Part, REST};
 use crate::codec::extras_from;
 use crate::connect::Fault;
 use crate::lanes::NAMED;
@@ -144,9 +146,12 @@ impl Settling<'_> {
             true => Vec::new(),
             false => self.desk.limited(lane, &keys, || extras_from(get(row, "extras")?))?,
         };
+        let run_at = Timestamp::from_micros(get(row, "run_at")?);
+        let priority = get::<i16>(row, "priority")?;
+        let age = fifo(run_at, i8::try_from(priority).unwrap_or_default(), AGING_DEFAULT);
         let is_over = get(row, "is_over")?;
-        let was = (lane, stand);
-        self.desk.jobs.insert(seq, Waiting { rank, is_over, keys, limited, was, lane, stand });
+        let was = (lane, stand, rank);
+        self.desk.jobs.insert(seq, Waiting { rank, age, is_over, keys, limited, was, lane, stand });
         Ok(((rank, seq), true))
     }
 
@@ -236,11 +241,18 @@ impl Settling<'_> {
         Ok(())
     }
 
-    /// Gets to know the ready jobs in rows, of each lane at most `slice`, for a claim.
-    pub async fn take_candidates(&mut self, rows: &[Row]) -> Result<(), Fault> {
+    /// Gets to know the ready jobs in rows, of each lane at most `slice`, for a claim; of a lane that was
+    /// read further, those of the part that is `wanted`.
+    pub async fn take_candidates(
+        &mut self,
+        rows: &[Row],
+        wanted: Option<Part>,
+    ) -> Result<(), Fault> {
         self.name_lanes(rows).await?;
         let mut counts: HashMap<i32, i32> = HashMap::new();
+        let mut cut: Vec<(i32, Order)> = Vec::new();
         let mut keys: Vec<Number> = Vec::new();
+        let mut seqs: Vec<i64> = Vec::new();
         for row in rows {
             let lane = get::<i32>(row, "lane")?;
             if !self.desk.serves(lane) {
@@ -248,20 +260,39 @@ impl Settling<'_> {
                 continue;
             }
             let (order, is_new) = self.meet(row, lane, Stand::Ready)?;
-            let slice = self.desk.candidates.entry(lane).or_default();
-            if is_new {
-                slice.found.insert(order);
+            seqs.push(order.1);
+            let part = self.desk.part_of(lane, order.0);
+            if is_new && wanted.is_none_or(|wanted| wanted == part) {
+                self.desk.candidates.entry((lane, part)).or_default().found.insert(order);
             }
             let count = counts.entry(lane).or_default();
             *count += 1;
             if *count == get::<i32>(row, "slice")? {
-                slice.more_after = Some(order);
+                cut.push((lane, order));
             }
             let job = self.desk.jobs.get(&order.1);
             keys.extend(job.iter().flat_map(|job| &job.limited).map(|(key, _)| *key));
         }
+        for (lane, last) in cut {
+            self.note_cut(lane, last, wanted);
+        }
+        self.read_clocks(&seqs).await?;
         keys.sort_unstable();
         keys.dedup();
         self.read_usages(&keys).await
+    }
+
+    /// Behind this job of a lane there may be more.
+    fn note_cut(&mut self, lane: i32, last: Order, wanted: Option<Part>) {
+        let part = self.desk.part_of(lane, last.0);
+        let mut more = |part, after| {
+            self.desk.candidates.entry((lane, part)).or_default().more_after = Some(after);
+        };
+        if wanted.is_none_or(|wanted| wanted == part) {
+            more(part, last);
+        }
+        if part == Part::WithTurn && wanted.is_none() {
+            more(Part::Rest, REST);
+        }
     }
 }

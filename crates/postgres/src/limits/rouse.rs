@@ -61,7 +61,7 @@ impl PostgresStore {
             desk.retimed.iter().filter_map(|key| desk.timers.get(key).copied().flatten());
         let of_lines = of_lines.min();
         let with_jobs = desk.candidates.iter().filter(|(_, slice)| !slice.is_empty());
-        let lanes: Vec<i32> = with_jobs.map(|(lane, _)| *lane).collect();
+        let lanes: Vec<i32> = with_jobs.map(|((lane, _), _)| *lane).collect();
         let of_lanes = lanes.into_iter().filter_map(|lane| desk.lane_grows_at(lane)).min();
         let Some(at) = of_lines.into_iter().chain(of_lanes).min() else { return };
         let wait = at.since(desk.now);

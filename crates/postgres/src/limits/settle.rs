@@ -56,7 +56,7 @@ impl Settling<'_> {
         if let Some(policy) = self.policy_of(key) {
             let asked = self.asked_next(key);
             self.read_usages(&asked).await?;
-            room = self.desk.room_of_key(key, &policy);
+            room = self.desk.ready_room(key, &policy);
             if room == 0 {
                 return Ok(None);
             }
@@ -67,9 +67,8 @@ impl Settling<'_> {
             let lanes: Vec<i32> =
                 self.desk.lines.get(&key).into_iter().flatten().map(|(lane, _)| *lane).collect();
             for lane in lanes {
-                let triple = self.desk.triple(lane);
-                if self.beside(key, &triple, room, &next).await? >= room {
-                    full.push(triple);
+                if self.ready_beside(key, lane, room, &next).await? >= room {
+                    full.push(self.desk.triple(lane));
                 }
             }
         }
@@ -113,7 +112,11 @@ impl Settling<'_> {
         let (lane, limited) = (job.lane, job.limited.clone());
         let known = |lane: &_| self.store.lanes.known(std::slice::from_ref(lane)).pop().flatten();
         let lane = self.desk.returned(lane, known);
-        self.desk.put(seq, lane, Stand::Ready);
+        if let Some((group, _)) = self.desk.group_of(seq) {
+            self.read_turns(&[group], lane).await?;
+        }
+        let turn = self.desk.next_turn(seq);
+        self.desk.put(seq, lane, Stand::Ready, turn);
         let triple = self.desk.triple(lane);
         for (other, policy) in limited.into_iter().filter(|(other, _)| *other != key) {
             self.read_lines(other).await?;
@@ -121,20 +124,42 @@ impl Settling<'_> {
                 self.has_line(other, |desk, lane| desk.triple(lane) == triple).await?;
             let is_full = stands_before || {
                 self.read_usages(&[other]).await?;
-                let room = self.desk.room_of_key(other, &policy);
+                let room = self.desk.ready_room(other, &policy);
                 // It counts itself.
-                self.beside(other, &triple, room.saturating_add(1), &[]).await? > room
+                self.ready_beside(other, lane, room.saturating_add(1), &[]).await? > room
             };
             if is_full {
-                self.desk.put(seq, lane, Stand::Line(other));
+                self.desk.put(seq, lane, Stand::Line(other), None);
                 break;
             }
         }
         Ok(())
     }
 
+    /// How many jobs with a key are ready beside those of a lane, up to `room`; of a group that takes
+    /// turns, those that have one. Others that will be asked for next are read with it.
+    async fn ready_beside(
+        &mut self,
+        key: Number,
+        lane: i32,
+        room: u32,
+        next: &[Number],
+    ) -> Result<u32, Fault> {
+        let takes_turns = |key: &Number| self.policy_of(*key).is_some_and(|p| p.takes_turns());
+        let triple = self.desk.triple(lane);
+        if !takes_turns(&key) {
+            let next: Vec<Number> = next.iter().copied().filter(|key| !takes_turns(key)).collect();
+            return self.beside(key, &triple, room, &next).await;
+        }
+        let mut groups: Vec<Number> = next.iter().copied().filter(takes_turns).collect();
+        groups.push(key);
+        self.read_turns(&groups, lane).await?;
+        let turns = self.desk.turns.get(&key).and_then(|turns| turns.get(&triple));
+        Ok(turns.map_or(0, |turns| u32::try_from(turns.len()).unwrap_or(u32::MAX)))
+    }
+
     /// Whether anybody stands in the line of a key, in the lanes that are meant.
-    async fn has_line(
+    pub async fn has_line(
         &mut self,
         key: Number,
         is_meant: impl Fn(&Desk, i32) -> bool,

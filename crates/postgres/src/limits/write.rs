@@ -23,7 +23,7 @@ impl Settling<'_> {
         let seqs: Vec<i64> = moved.iter().map(|(seq, _)| *seq).collect();
         let lanes: Vec<i32> = moved.iter().map(|(_, job)| job.was.0).collect();
         let states: Vec<i16> = moved.iter().map(|(_, job)| state_of(job.was.1)).collect();
-        let ranks: Vec<i64> = moved.iter().map(|(_, job)| job.rank).collect();
+        let ranks: Vec<i64> = moved.iter().map(|(_, job)| job.was.2).collect();
         let lines: Vec<Option<i64>> = moved.iter().map(|(_, job)| line_in(job.was.1)).collect();
         let rows = self
             .tx
@@ -56,13 +56,15 @@ impl Settling<'_> {
             let lanes: Vec<i32> = put.iter().map(|(_, job)| job.lane).collect();
             let states: Vec<i16> = put.iter().map(|(_, job)| state_of(job.stand)).collect();
             let lines: Vec<Option<i64>> = put.iter().map(|(_, job)| line_in(job.stand)).collect();
-            let arguments: [Argument<'_>; 4] = [
+            let ranks: Vec<i64> = put.iter().map(|(_, job)| job.rank).collect();
+            let arguments: [Argument<'_>; 5] = [
                 (&seqs, Type::INT8_ARRAY),
                 (&lanes, Type::INT4_ARRAY),
                 (&states, Type::INT2_ARRAY),
                 (&lines, Type::INT8_ARRAY),
+                (&ranks, Type::INT8_ARRAY),
             ];
-            let statement = "select count(taskwright.put_jobs($1, $2, $3, $4)::text)";
+            let statement = "select count(taskwright.put_jobs($1, $2, $3, $4, $5)::text)";
             match self.tx.query(statement, &arguments).await {
                 Err(fault) if raised(&fault).is_some_and(|code| code == GIVEN_BACK) => {
                     let named = lanes.iter().filter_map(|lane| self.desk.lanes.get(lane));
@@ -78,7 +80,9 @@ impl Settling<'_> {
 
     async fn close(&self) -> Result<(), Fault> {
         let desk = &self.desk;
-        if desk.arrivals.is_empty() && desk.retimed.is_empty() && desk.touched.is_empty() {
+        let nothing_to_note =
+            desk.arrivals.is_empty() && desk.retimed.is_empty() && desk.touched.is_empty();
+        if nothing_to_note && desk.turned.is_empty() {
             return Ok(());
         }
         let used: Vec<Number> = desk.arrivals.keys().copied().collect();
@@ -88,9 +92,10 @@ impl Settling<'_> {
         let at: Vec<Option<i64>> =
             timed.iter().map(|key| timer(key).map(Timestamp::as_micros)).collect();
         let later: Vec<Number> = desk.touched.iter().copied().collect();
+        let (turned, clocks, turns) = desk.moved_turns();
         self.tx
             .query(
-                "select count(taskwright.close_desk($1, $2, $3, $4, $5, $6)::text)",
+                "select count(taskwright.close_desk($1, $2, $3, $4, $5, $6, $7, $8, $9)::text)",
                 &[
                     (&desk.namespace, Type::INT4),
                     (&signed(&used), Type::INT8_ARRAY),
@@ -98,6 +103,9 @@ impl Settling<'_> {
                     (&signed(&timed), Type::INT8_ARRAY),
                     (&at, Type::INT8_ARRAY),
                     (&signed(&later), Type::INT8_ARRAY),
+                    (&turned, Type::INT8_ARRAY),
+                    (&clocks, Type::INT8_ARRAY),
+                    (&turns, Type::INT8_ARRAY),
                 ],
             )
             .await?;

@@ -14,6 +14,7 @@ fn extras_come_back_as_they_were() {
         parents: vec![JobId::from_u128(7)],
         alias: Some("a".into()),
         trace: Some("t".into()),
+        shard: Some(taskwright_core::Shard { index: 2, total: 8 }),
     };
     let text = extras_text(&extras).expect("a text");
     assert!(!text.contains('\0'), "PostgreSQL keeps no zero bytes: {text}");

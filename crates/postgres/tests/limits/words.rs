@@ -23,12 +23,12 @@ pub fn key(text: &str) -> Subject {
 }
 
 pub fn at_once(concurrency: u32) -> Policy {
-    Policy { concurrency: Some(concurrency), rate: None }
+    Policy { concurrency: Some(concurrency), ..Policy::default() }
 }
 
 pub fn paced(count: u32, burst: u32) -> Policy {
     let rate = Rate { burst, ..Rate::new(count, Duration::from_secs(1)) };
-    Policy { concurrency: None, rate: Some(rate) }
+    Policy { rate: Some(rate), ..Policy::default() }
 }
 
 /// The number of a limit key, as the database has it.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{Extras, Name, NewJob, StateName};
+use taskwright_core::{Extras, Name, NewJob, Shard, StateName};
 use tokio::task::JoinHandle;
 
 use super::Harness;
@@ -40,7 +40,12 @@ pub async fn a_consumer_by_hand_takes_every_task(harness: &dyn Harness) {
 /// A claimed job carries its input, its fence and its limits.
 pub async fn a_claimed_job_says_all_that_a_worker_needs(harness: &dyn Harness) {
     let scene = Scene::open(harness).await;
-    let extras = Extras { trace: Some("00-trace".into()), cost: 2, ..Extras::default() };
+    let extras = Extras {
+        trace: Some("00-trace".into()),
+        cost: 2,
+        shard: Some(Shard { index: 1, total: 3 }),
+        ..Extras::default()
+    };
     let timeout_ms = Some(30_000);
     let new = NewJob { timeout_ms, max_attempts: 4, priority: 3, extras, ..job(1) };
     scene.add(vec![new.clone()]).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taskwright_core::limits::HEARTBEAT_EVERY;
-use taskwright_core::{Json, Name, NewJob, StateName, Verdict};
+use taskwright_core::{Json, Load, LoadMeasure, Name, NewJob, StateName, Verdict};
 
 use super::Harness;
 use super::scene::*;
@@ -161,7 +161,14 @@ pub async fn workers_are_shown(harness: &dyn Harness) {
     let mut worker = Hand::new(2);
     let claimed = scene.take(&mut worker, 2).await;
     scene.clock.advance(SECOND);
-    let info = WorkerInfo { name: "here:1".into(), slots: 4, stopping: true };
+    let measured = LoadMeasure {
+        cpu_percent: Some(97),
+        memory_percent: None,
+        lag: Some(Duration::from_millis(3)),
+    };
+    let max = LoadMeasure { cpu_percent: Some(90), ..LoadMeasure::default() };
+    let load = Load { measured, max, takes: Some(2) };
+    let info = WorkerInfo { name: "here:1".into(), slots: 4, stopping: true, load };
     let heartbeat = Heartbeat { info: info.clone(), ..worker.heartbeat(1, held(&claimed)) };
     scene.store.heartbeat(heartbeat).await.expect("a heartbeat");
     let beginner = Hand::new(1);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use taskwright_core::limits::{BATCH_MAX, ID_WINDOW, LANES_MAX};
 use taskwright_core::{
-    Extras, Json, Name, NewJob, RetryPolicy, StateName, Timestamp, Unique, Until,
+    Extras, Json, Name, NewJob, RetryPolicy, Shard, StateName, Timestamp, Unique, Until,
 };
 
 use super::Harness;
@@ -133,6 +133,13 @@ pub async fn s4_a_deleted_id_is_known_for_the_window(harness: &dyn Harness) {
     scene.clock.advance(2 * SECOND);
     scene.sweep().await;
     scene.add(vec![other]).await;
+
+    // The window counts from the end, not from the deletion.
+    scene.add(vec![job(2)]).await;
+    scene.command(cancel(2, "not needed")).await;
+    scene.clock.advance(ID_WINDOW);
+    scene.command(delete(2)).await;
+    scene.add(vec![job(2)]).await;
 }
 
 /// The same id in two namespaces is two jobs.
@@ -241,6 +248,7 @@ pub async fn all_fields_come_back(harness: &dyn Harness) {
         parents: Vec::new(),
         alias: Some("task-id-elsewhere".into()),
         trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        shard: Some(Shard { index: 2, total: 8 }),
     };
     let new = NewJob {
         task: name("mail:send"),

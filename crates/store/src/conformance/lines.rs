@@ -15,7 +15,7 @@ fn keyed(number: u128, keys: &[&str]) -> NewJob {
     NewJob { extras: Extras { limit_keys, ..Extras::default() }, ..job(number) }
 }
 
-fn grouped(number: u128, group: &str) -> NewJob {
+pub(super) fn grouped(number: u128, group: &str) -> NewJob {
     NewJob { extras: Extras { group: Some(group.into()), ..Extras::default() }, ..job(number) }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use taskwright_core::limits::{
     ATTEMPTS_KEPT_FIRST, ATTEMPTS_KEPT_LAST, BATCH_BYTES_MAX, BATCH_MAX, PAYLOAD_BYTES_MAX,
 };
-use taskwright_core::{Extras, JobError, Json, Name, NewJob, State, StateName, Verdict};
+use taskwright_core::{Extras, JobError, Json, Name, NewJob, Shard, State, StateName, Verdict};
 
 use super::Harness;
 use super::scene::*;
@@ -297,6 +297,7 @@ async fn live(scene: &Scene<'_>) -> Vec<Id> {
         tags: vec!["red".into(), "blue".into()],
         cost: 3,
         trace: Some("00-trace".into()),
+        shard: Some(Shard { index: 0, total: 2 }),
         ..Extras::default()
     };
     let timeout_ms = Some(90_000);

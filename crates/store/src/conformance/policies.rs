@@ -38,7 +38,7 @@ pub async fn policies_are_kept(harness: &dyn Harness) {
     let scene = Scene::open(harness).await;
     let queue = || Subject::Queue(name("mail"));
     let group = || Subject::Group { queue: name("mail"), group: "größe *".into() };
-    let both = Some(Policy { concurrency: Some(0), rate: per_minute(7, 3).and_then(|p| p.rate) });
+    let both = per_minute(7, 3).map(|rate| Policy { concurrency: Some(0), ..rate });
     scene.limit(group(), both).await;
     scene.limit(queue(), at_once(5)).await;
     scene.limit(Subject::Task(name("send")), per_minute(1, 1)).await;

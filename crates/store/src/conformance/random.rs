@@ -14,6 +14,7 @@ mod ops;
 mod ticks;
 mod world;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -58,13 +59,20 @@ pub fn difference<H: Harness>(
     let mut runner = TestRunner::new_with_rng(config, rng);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(1).enable_all().build().expect("a runtime for the test");
+    let found = AtomicBool::new(false);
     let outcome = runner.run(&ops::operations(), |ops| {
         let harness = harness();
         let live = async {
             let mut world = World::new(&harness).await;
             world.live(&ops).await
         };
-        runtime.block_on(live).map_err(TestCaseError::fail)
+        runtime.block_on(live).map_err(|difference| {
+            // Finding the shortest life that shows it can take longer than the test may.
+            if !found.swap(true, Ordering::Relaxed) {
+                println!("found: {difference}; looking for a shorter life that shows it");
+            }
+            TestCaseError::fail(difference)
+        })
     });
     match outcome {
         Ok(()) => None,

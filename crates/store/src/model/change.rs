@@ -171,11 +171,16 @@ impl State {
         let mut given = Vec::new();
         let mut looks = CLAIM_LOOKS_MAX;
         loop {
+            let mut calls_next = false;
             while given.len() < claim.max
+                && !calls_next
                 && let Some(index) = self.next_for(claim)
             {
                 match self.key_without_room(&self.records[index].job) {
-                    None => given.extend(self.give(index, claim)),
+                    None => {
+                        given.extend(self.give(index, claim));
+                        calls_next = self.was_last_of_group(index);
+                    }
                     Some(_) if looks == 0 => break,
                     Some(key) => {
                         looks -= 1;
@@ -183,7 +188,8 @@ impl State {
                     }
                 }
             }
-            if self.settle(PROMOTIONS_MAX) == 0 || given.len() == claim.max || looks == 0 {
+            let nobody_came = self.settle(PROMOTIONS_MAX) == 0 && !calls_next;
+            if nobody_came || given.len() == claim.max || looks == 0 {
                 given.sort_by_key(|job: &ClaimedJob| {
                     (rank::fifo(job.run_at, job.priority, AGING_DEFAULT), job.seq)
                 });
@@ -201,11 +207,13 @@ impl State {
         let holds_suspect = self
             .running_of(&claim.namespace, claim.worker)
             .any(|index| self.records[index].job.life.is_suspect());
-        self.claimable(&claim.namespace).into_iter().find(|&index| {
+        let mut ready = self.claimable(&claim.namespace);
+        ready.retain(|&index| {
             let job = &self.records[index].job;
             let is_free = !(job.life.is_suspect() && holds_suspect);
             serves(job) && is_free && self.lane_has_room(job)
-        })
+        });
+        self.first_of(&ready)
     }
 
     /// Jobs that could start now, smallest rank first, ties by `seq`.
@@ -240,6 +248,7 @@ impl State {
         let nonce = retry::seed(id, life.attempt).wrapping_add(seq);
         let token = life.next_token(self.epoch, nonce);
         self.take_tokens(index);
+        self.take_turn(index);
         self.change(index, &E::Claim { token }, run_at, None).ok()?;
         let record = &mut self.records[index];
         record.claim_seq = claim.seq;

@@ -6,6 +6,7 @@ use taskwright_core::{Job, LineKey, Name, Place, Policy, StateName, Subject, Tim
 
 use super::change::lane_of;
 use super::state::{Record, State};
+use super::turns::turn_of;
 use crate::request::Controlled;
 
 impl State {
@@ -44,7 +45,7 @@ impl State {
     fn limited_keys(&self, job: &Job) -> Vec<(u64, Policy)> {
         let Some(policies) = self.policies.get(&job.namespace) else { return Vec::new() };
         let keys = LineKey::of(&job.queue, &job.extras);
-        let limited = |key: &LineKey| Some((key.number(&job.namespace), *policies.of_key(key)?));
+        let limited = |key: &LineKey| Some((key.number(&job.namespace), policies.of_key(key)?));
         keys.iter().filter_map(limited).collect()
     }
 
@@ -68,6 +69,12 @@ impl State {
         let running = self.running_with(|job| has_key(job, number));
         let arrival = self.arrivals.get(&number).copied().unwrap_or(Timestamp::ZERO);
         policy.room(Usage { running, arrival }, self.now)
+    }
+
+    /// How many more jobs of the group of a job may start now.
+    pub fn room_of_group(&self, job: &Job, number: u64) -> u32 {
+        let policy = self.limited_keys(job).into_iter().find(|(key, _)| *key == number);
+        policy.map_or(u32::MAX, |(_, policy)| self.room_of_key(number, &policy))
     }
 
     /// How many more jobs of this queue or task may start now.
@@ -96,11 +103,13 @@ impl State {
         self.limited_lane(job).iter().all(has_room)
     }
 
-    /// The first key without room for the job to start now.
+    /// The first key without room for the job to start now, or whose turn it does not have.
     pub fn key_without_room(&self, job: &Job) -> Option<u64> {
         let keys = self.limited_keys(job);
-        let mut full =
-            keys.iter().filter(|(number, policy)| self.room_of_key(*number, policy) == 0);
+        let mut full = keys.iter().filter(|(number, policy)| {
+            let waits_for_turn = policy.takes_turns() && turn_of(job).is_none();
+            waits_for_turn || self.room_of_key(*number, policy) == 0
+        });
         full.next().map(|(number, _)| *number)
     }
 
@@ -181,9 +190,8 @@ impl State {
                 continue;
             }
             let policy = self.limited_keys(job).into_iter().find(|(key, _)| *key == number);
-            let has_room = policy.is_none_or(|(_, policy)| {
-                self.ready_beside(job, number) < self.room_of_key(number, &policy)
-            });
+            let has_room =
+                policy.is_none_or(|(_, policy)| self.has_place_beside(job, number, &policy));
             if has_room {
                 return Some(index);
             }
@@ -193,7 +201,8 @@ impl State {
     }
 
     fn promote(&mut self, index: usize, number: u64) {
-        let rank = self.rank_of(&self.records[index].job);
+        let job = &self.records[index].job;
+        let rank = self.next_turn(job).unwrap_or_else(|| self.rank_of(job));
         let job = &mut self.records[index].job;
         // A job in line can always be promoted.
         if let Ok(life) = lifecycle::step(&job.life, &E::Promote { rank }) {
@@ -207,21 +216,28 @@ impl State {
                 .records
                 .iter()
                 .any(|other| line_of(&other.job) == Some(*key) && is_same_lane(&other.job, job));
-            stands_before || self.ready_beside(job, *key) >= self.room_of_key(*key, policy)
+            stands_before || !self.has_place_beside(job, *key, policy)
         });
         if let Some((key, _)) = stopping.next() {
             self.park(index, key);
         }
     }
 
-    /// How many other jobs of its lane are ready that have this key.
-    fn ready_beside(&self, job: &Job, number: u64) -> u32 {
+    /// Whether one more job of its lane may be ready that has this key. Of one that takes turns, those
+    /// count that have a turn.
+    fn has_place_beside(&self, job: &Job, number: u64, policy: &Policy) -> bool {
         let is_beside = |other: &&Record| {
             let other = &other.job;
-            let is_ready = matches!(other.life.state, lifecycle::State::Available(Place::Ready(_)));
-            is_ready && other.seq != job.seq && is_same_lane(other, job) && has_key(other, number)
+            let counts = match policy.takes_turns() {
+                true => turn_of(other).is_some(),
+                false => is_ready(other),
+            };
+            counts && other.seq != job.seq && is_same_lane(other, job) && has_key(other, number)
         };
-        self.records.iter().filter(is_beside).count() as u32
+        let ready = self.records.iter().filter(is_beside).count() as u32;
+        let running = self.running_with(|job| has_key(job, number));
+        let arrival = self.arrivals.get(&number).copied().unwrap_or(Timestamp::ZERO);
+        ready < policy.ready_room(Usage { running, arrival }, self.now)
     }
 
     /// When a line, or a lane that is held back, has more room by time alone.
@@ -236,7 +252,7 @@ impl State {
         });
         let of_lanes = self.records.iter().filter_map(|record| {
             let job = &record.job;
-            if !matches!(job.life.state, lifecycle::State::Available(Place::Ready(_))) {
+            if !is_ready(job) {
                 return None;
             }
             let full = |(subject, policy): &(Subject, Policy)| {
@@ -251,17 +267,21 @@ impl State {
 }
 
 /// The key in whose line a job stands.
-fn line_of(job: &Job) -> Option<u64> {
+pub(super) fn line_of(job: &Job) -> Option<u64> {
     match job.life.state {
         lifecycle::State::Available(Place::Line(number)) => Some(number),
         _ => None,
     }
 }
 
-fn has_key(job: &Job, number: u64) -> bool {
+pub(super) fn is_ready(job: &Job) -> bool {
+    matches!(job.life.state, lifecycle::State::Available(Place::Ready(_)))
+}
+
+pub(super) fn has_key(job: &Job, number: u64) -> bool {
     LineKey::of(&job.queue, &job.extras).iter().any(|key| key.number(&job.namespace) == number)
 }
 
-fn is_same_lane(a: &Job, b: &Job) -> bool {
+pub(super) fn is_same_lane(a: &Job, b: &Job) -> bool {
     lane_of(a) == lane_of(b)
 }

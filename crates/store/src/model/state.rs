@@ -38,6 +38,8 @@ pub struct State {
     pub arrivals: BTreeMap<u64, Timestamp>,
     /// The same of queues and tasks.
     pub lane_arrivals: BTreeMap<(Name, Subject), Timestamp>,
+    /// The turns of fair queues: what their clocks show, and the turns after the newest starts of groups.
+    pub turns: BTreeMap<u64, Rank>,
     /// Keys whose lines are to be served.
     pub touched: BTreeSet<u64>,
     pub documents: Vec<Document>,
@@ -113,6 +115,7 @@ impl State {
             policies: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             lane_arrivals: BTreeMap::new(),
+            turns: BTreeMap::new(),
             touched: BTreeSet::new(),
             documents: Vec::new(),
             paused: Vec::new(),

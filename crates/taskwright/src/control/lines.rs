@@ -37,6 +37,13 @@ impl Lines {
         }
     }
 
+    /// Waits until the other side has gone; for ever where it says more, which is left to be read.
+    pub(crate) async fn gone(&mut self) {
+        if matches!(self.stream.fill_buf().await, Ok(said) if !said.is_empty()) {
+            std::future::pending().await
+        }
+    }
+
     /// Writes a line, which brings its end.
     pub(crate) async fn send(&mut self, line: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(line).await

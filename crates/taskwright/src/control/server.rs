@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use taskwright_core::limits::WAIT_MAX;
 use taskwright_engine::{Api, Error, ErrorCode, Result};
-use taskwright_protocol::{REQUEST_BYTES_MAX, answer, line};
+use taskwright_protocol::{Operation, REQUEST_BYTES_MAX, answer, line};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
@@ -125,7 +125,10 @@ async fn converse(api: &dyn Api, stream: UnixStream) -> io::Result<()> {
         match timeout(IDLE_TIMEOUT, lines.next()).await? {
             Ok(None) => return Ok(()),
             Ok(Some(request)) => {
-                let reply = line::reply(&answer_line(api, &request).await);
+                let Some(answer) = answer_line(api, &request, &mut lines).await else {
+                    return Ok(());
+                };
+                let reply = line::reply(&answer);
                 timeout(WRITE_TIMEOUT, lines.send(&reply)).await??;
             }
             Err(cause) if cause.kind() == io::ErrorKind::InvalidData => {
@@ -138,11 +141,21 @@ async fn converse(api: &dyn Api, stream: UnixStream) -> io::Result<()> {
     }
 }
 
-async fn answer_line(api: &dyn Api, request: &[u8]) -> Result<Vec<u8>> {
-    let (operation, body) = line::read_request(request)?;
-    let within = ANSWER_TIMEOUT + WAIT_MAX;
-    timeout(within, answer(api, operation, body, ACTOR)).await.unwrap_or_else(|_| {
+/// The answer to a request; `None`: nobody waits for it any more. A claim is given up then, since it
+/// would take jobs that nobody gets; all else is carried out.
+async fn answer_line(api: &dyn Api, request: &[u8], lines: &mut Lines) -> Option<Result<Vec<u8>>> {
+    let (operation, body) = match line::read_request(request) {
+        Ok(request) => request,
+        Err(error) => return Some(Err(error)),
+    };
+    let answer = timeout(ANSWER_TIMEOUT + WAIT_MAX, answer(api, operation, body, ACTOR));
+    let answered = tokio::select! {
+        biased;
+        answered = answer => answered,
+        () = lines.gone(), if operation == Operation::Claim => return None,
+    };
+    Some(answered.unwrap_or_else(|_| {
         let message = "the store did not answer: what was asked may have been done; ask again";
         Err(Error::new(ErrorCode::Unavailable, message))
-    })
+    }))
 }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{Json, Name, StateName, WorkerId};
+use taskwright_core::{Json, Load, Name, StateName, WorkerId};
 use taskwright_engine::{Api, Engine, Enqueued, ErrorCode, JobRequest, Work};
 use taskwright_store::{
     Claim, Command, Controlled, Filter, Heartbeat, NaiveStore, Outcome, Profile, Report, Reported,
@@ -90,7 +90,7 @@ async fn every_operation_works_as_in_the_process() {
         settled: 1,
         held: jobs.iter().map(|job| (job.id, job.token)).collect(),
         progress: vec![(id, jobs[0].token, Json::from_trusted("0.5"))],
-        info: WorkerInfo { name: "hand".into(), slots: 2, stopping: false },
+        info: WorkerInfo { name: "hand".into(), slots: 2, stopping: false, load: Load::default() },
     };
     assert!(api.heartbeat(heartbeat.clone()).await.unwrap().lost.is_empty());
     assert_eq!(

@@ -14,6 +14,11 @@ fn a_limit_says_what_it_is() {
             "key \"api\": at most 0 at once, 2 in 1s (burst 3)",
         ),
         (Limit::key("api"), "key \"api\": no limit"),
+        (
+            Limit::queue("mail").fair().concurrency(2),
+            "queue mail: at most 2 at once, its groups take turns",
+        ),
+        (Limit::group("mail", "a").weight(3), "group \"a\" of queue mail: weight 3"),
     ] {
         assert_eq!(limit.to_string(), text);
     }

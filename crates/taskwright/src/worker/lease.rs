@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use taskwright_core::WorkerId;
 use taskwright_core::limits::LEASE;
+use taskwright_core::{Load, WorkerId};
 use taskwright_engine::{Error, ErrorCode, Result};
 use taskwright_store::{Heartbeat, WorkerInfo};
 use tokio::sync::{Notify, watch};
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::held::Held;
 use super::listen::listen;
+use super::load::Gauge;
 use crate::app::Taskwright;
 use crate::retrying::Backoff;
 
@@ -55,14 +56,18 @@ struct Renewing {
     tenant: Tenant,
     stopping: Arc<AtomicBool>,
     held: Arc<Held>,
+    /// Of one that measures its load.
+    load: Option<watch::Receiver<Load>>,
 }
 
 impl Lease {
-    /// Starts the thread; the first heartbeat is sent at once. Fails where no thread can be started.
-    pub(crate) fn start(tenant: Tenant, held: Arc<Held>) -> Result<Lease> {
+    /// Starts the thread; the first heartbeat is sent at once, and each tells what a `gauge` measured
+    /// last. Fails where no thread can be started.
+    pub(crate) fn start(tenant: Tenant, held: Arc<Held>, gauge: Option<Gauge>) -> Result<Lease> {
         let (wish, wishes) = watch::channel(Wish::Renew(0));
         let stopping = Arc::new(AtomicBool::new(false));
-        let renewing = Renewing { tenant, stopping: Arc::clone(&stopping), held };
+        let load = gauge.as_ref().map(Gauge::load);
+        let renewing = Renewing { tenant, stopping: Arc::clone(&stopping), held, load };
         let failed = |error: std::io::Error| {
             let message = format!(
                 "cannot start the thread that renews the worker's lease ({error}); end other processes"
@@ -75,7 +80,7 @@ impl Lease {
         std::thread::Builder::new()
             .name("taskwright-lease".to_owned())
             .spawn(move || {
-                runtime.block_on(renewing.run(wishes));
+                runtime.block_on(renewing.run(wishes, gauge));
                 // Nobody may be waiting.
                 let _ = end.send(());
             })
@@ -119,10 +124,13 @@ impl Drop for Lease {
 }
 
 impl Renewing {
-    async fn run(self, mut wishes: watch::Receiver<Wish>) {
+    async fn run(self, mut wishes: watch::Receiver<Wish>, gauge: Option<Gauge>) {
         let nudged = Arc::new(Notify::new());
         let Tenant { app, worker, .. } = &self.tenant;
-        // It ends with the runtime, which is this thread's own.
+        // Both end with the runtime, which is this thread's own.
+        if let Some(gauge) = gauge {
+            tokio::spawn(gauge.run());
+        }
         tokio::spawn(listen(app.clone(), *worker, Arc::clone(&self.held), Arc::clone(&nudged)));
         let mut renewed_at = Instant::now();
         let mut backoff = Backoff::new(&self.tenant.app.shared.ids);
@@ -175,6 +183,7 @@ impl Renewing {
                 name: Arc::clone(&self.tenant.name),
                 slots: u32::try_from(self.tenant.slots).unwrap_or(u32::MAX),
                 stopping: self.stopping.load(Ordering::Relaxed),
+                load: self.load.as_ref().map(|load| *load.borrow()).unwrap_or_default(),
             },
         };
         match self.tenant.app.api().heartbeat(heartbeat).await {

@@ -3,6 +3,7 @@
 //! ```text
 //! lease   own thread: heartbeats ──────────────┐
 //! listen  same thread: hears when one is due at once
+//! load    same thread: measures how loaded the worker is, and how many jobs it takes
 //! loop    claims for free slots, reports ──→ held: what this worker has, and must name
 //! attempt one per job: runs the handler, timeout, cancel, panic ──→ loop
 //! ```
@@ -11,8 +12,10 @@ mod attempt;
 mod held;
 mod lease;
 mod listen;
+mod load;
 mod reports;
 mod run;
+mod running;
 mod slots;
 
 use std::collections::HashMap;
@@ -22,11 +25,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::{HEARTBEAT_EVERY, SERVED_MAX, WORKER_NAME_BYTES_MAX};
-use taskwright_core::{JobId, Labels, Name, WorkerId};
+use taskwright_core::{JobId, Labels, LoadMeasure, Name};
 use taskwright_engine::{Error, ErrorCode, Result};
 use taskwright_store::{Outcome, Profile, Reported};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::app::{Taskwright, named};
 use crate::handler::Handler;
@@ -36,11 +38,16 @@ use crate::task::Task;
 pub(crate) use attempt::{Limits, supervise};
 pub(crate) use held::Held;
 pub(crate) use lease::{Lease, Tenant};
+pub use load::LoadMeter;
+use running::ended_of;
+pub use running::{RunningWorker, Stopper};
 
 /// Slots where none are set.
 const SLOTS_DEFAULT: usize = 16;
 /// The shortest time between heartbeats.
 const HEARTBEAT_EVERY_MIN: Duration = Duration::from_millis(10);
+/// The smallest maximum of the lag.
+const LAG_MIN: Duration = Duration::from_millis(1);
 /// Most slots of a worker.
 const SLOTS_MAX: usize = 10_000;
 
@@ -61,6 +68,8 @@ pub struct Worker {
     stop_deadline: Duration,
     cancel_grace: Duration,
     heartbeat_every: Duration,
+    max_load: LoadMeasure,
+    meter: Box<dyn LoadMeter>,
     hooks: Vec<Hook>,
     fault: Option<Error>,
 }
@@ -101,6 +110,8 @@ impl Worker {
             stop_deadline: Duration::from_secs(20),
             cancel_grace: HEARTBEAT_EVERY,
             heartbeat_every: HEARTBEAT_EVERY,
+            max_load: LoadMeasure::default(),
+            meter: Box::new(load::Machine::default()),
             hooks: Vec::new(),
             fault: None,
         }
@@ -217,6 +228,39 @@ impl Worker {
         self
     }
 
+    /// Over so many percent of the time of processors, 1 to 100, the worker takes fewer jobs: it holds
+    /// at most half as many after every two seconds that this lasts, but always one, and an eighth of
+    /// its slots more every two seconds once it is better. It counts what all programs use of the
+    /// machine, or this one and its neighbours of what their control group may use, if that is more.
+    /// Without a maximum, as by default, the load is measured and shown, and changes nothing.
+    pub fn max_cpu_percent(mut self, percent: u32) -> Self {
+        self.max_load.cpu_percent = Some(percent);
+        self
+    }
+
+    /// Over so many percent of memory in use, 1 to 100, the worker takes fewer jobs, as with
+    /// [`max_cpu_percent`](Worker::max_cpu_percent).
+    pub fn max_memory_percent(mut self, percent: u32) -> Self {
+        self.max_load.memory_percent = Some(percent);
+        self
+    }
+
+    /// When its async runtime runs what is ready later than this, the worker takes fewer jobs, as with
+    /// [`max_cpu_percent`](Worker::max_cpu_percent). At least 1 ms.
+    pub fn max_lag(mut self, lag: impl IntoDuration) -> Self {
+        match lag.into_duration() {
+            Ok(lag) => self.max_load.lag = Some(lag),
+            Err(error) => return self.faulty(format!("cannot set the longest lag: {error}")),
+        }
+        self
+    }
+
+    /// Has the load measured by something else than the worker, for programs that know better.
+    pub fn load_meter(mut self, meter: impl LoadMeter) -> Self {
+        self.meter = Box::new(meter);
+        self
+    }
+
     /// Calls `hook` after each attempt that this worker ended, once its report is answered. Best
     /// effort: after a crash it is not called again, and while it runs the worker does nothing else.
     /// For what must happen, enqueue a job.
@@ -228,11 +272,11 @@ impl Worker {
     /// Starts the worker on the current tokio runtime. It runs until it is stopped, also when what
     /// this returns is dropped.
     pub fn start(self) -> Result<RunningWorker> {
-        let settings = self.checked()?;
+        let (settings, meter) = self.checked()?;
         let id = settings.worker;
         let (stop, stopped) = watch::channel(Stop::No);
-        let run = run::run(settings, stopped)?;
-        Ok(RunningWorker { id, stop, task: tokio::spawn(run) })
+        let run = run::run(settings, meter, stopped)?;
+        Ok(RunningWorker::new(id, stop, tokio::spawn(run)))
     }
 
     /// Runs the worker until the process is asked to end (SIGINT or SIGTERM, Ctrl-C), then stops
@@ -256,13 +300,13 @@ impl Worker {
     pub async fn run_until(self, signal: impl Future<Output = ()>) -> Result<()> {
         let mut running = self.start()?;
         tokio::select! {
-            ended = &mut running.task => return ended_of(ended),
+            ended = running.task() => return ended_of(ended),
             () = signal => {}
         }
         running.stop().await
     }
 
-    fn checked(mut self) -> Result<run::Settings> {
+    fn checked(mut self) -> Result<(run::Settings, Box<dyn LoadMeter>)> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
@@ -281,6 +325,16 @@ impl Worker {
         if self.name.len() > WORKER_NAME_BYTES_MAX {
             return invalid(&format!("its name is over {WORKER_NAME_BYTES_MAX} bytes; shorten it"));
         }
+        for (what, percent) in
+            [("cpu", self.max_load.cpu_percent), ("memory", self.max_load.memory_percent)]
+        {
+            if let Some(percent) = percent.filter(|percent| !(1..=100).contains(percent)) {
+                return invalid(&format!("its most {what} is {percent} %; give 1 to 100"));
+            }
+        }
+        if self.max_load.lag.is_some_and(|lag| lag < LAG_MIN) {
+            return invalid("its longest lag is under 1 ms; give more");
+        }
         if self.queues.is_empty() {
             self.queues = self.homes;
         }
@@ -288,7 +342,7 @@ impl Worker {
         tasks.sort_unstable();
         let profile =
             Arc::new(Profile { queues: self.queues, tasks: Some(tasks), labels: self.labels });
-        Ok(run::Settings {
+        let settings = run::Settings {
             worker: self.app.shared.ids.worker_id()?,
             app: self.app,
             handlers: self.handlers,
@@ -299,8 +353,10 @@ impl Worker {
             stop_deadline: self.stop_deadline.max(self.stop_grace),
             cancel_grace: self.cancel_grace,
             heartbeat_every: self.heartbeat_every,
+            max_load: self.max_load,
             hooks: self.hooks,
-        })
+        };
+        Ok((settings, self.meter))
     }
 }
 
@@ -322,75 +378,6 @@ pub(crate) enum Stop {
     Graceful,
     /// At once: what runs is given back.
     Now,
-}
-
-/// A worker at work.
-#[derive(Debug)]
-pub struct RunningWorker {
-    id: WorkerId,
-    stop: watch::Sender<Stop>,
-    task: JoinHandle<Result<()>>,
-}
-
-/// Stops a [`RunningWorker`] from elsewhere.
-#[derive(Clone, Debug)]
-pub struct Stopper(watch::Sender<Stop>);
-
-impl Stopper {
-    /// Asks for a graceful stop; [`RunningWorker::ended`] tells when it is done.
-    pub fn stop(&self) {
-        self.0.send_if_modified(|stop| {
-            let is_first = *stop == Stop::No;
-            if is_first {
-                *stop = Stop::Graceful;
-            }
-            is_first
-        });
-    }
-
-    /// Asks for what runs to be ended and given back at once.
-    pub fn stop_now(&self) {
-        self.0.send_replace(Stop::Now);
-    }
-}
-
-impl RunningWorker {
-    /// The id of the worker.
-    pub fn id(&self) -> WorkerId {
-        self.id
-    }
-
-    /// A handle that stops it from elsewhere.
-    pub fn stopper(&self) -> Stopper {
-        Stopper(self.stop.clone())
-    }
-
-    /// Stops in phases: claims no more, cancels the contexts of running jobs after the stop grace,
-    /// gives back what still runs after the stop deadline. Returns when all reports are delivered.
-    pub async fn stop(self) -> Result<()> {
-        self.stopper().stop();
-        self.ended().await
-    }
-
-    /// Gives back what runs, unspent, and stops.
-    pub async fn stop_now(self) -> Result<()> {
-        self.stopper().stop_now();
-        self.ended().await
-    }
-
-    /// Waits until the worker has ended: after a stop, or with an error if it cannot go on (the
-    /// store was closed, the credential is refused, …).
-    pub async fn ended(self) -> Result<()> {
-        ended_of(self.task.await)
-    }
-}
-
-fn ended_of(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
-    ended.unwrap_or_else(|_| {
-        let message =
-            "the worker ended with its runtime; its jobs are run elsewhere after its lease";
-        Err(Error::new(ErrorCode::Unavailable, message))
-    })
 }
 
 async fn asked_to_end() {

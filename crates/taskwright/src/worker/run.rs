@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::BATCH_MAX;
-use taskwright_core::{Name, Token, WorkerId};
+use taskwright_core::{Load, LoadMeasure, Name, Token, WorkerId};
 use taskwright_engine::{Error, ErrorCode, Result, Work, WorkReply};
 use taskwright_store::{Claim, ClaimedJob, Outcome, Profile, Report};
 use tokio::sync::{mpsc, watch};
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::attempt::{Limits, supervise};
 use super::held::{Held, Key};
 use super::lease::{Lease, Tenant};
+use super::load::{Gauge, LoadMeter};
 use super::reports::{Batch, Outbox, Then};
 use super::slots::{Slot, Slots};
 use super::{Hook, Stop};
@@ -44,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) stop_deadline: Duration,
     pub(crate) cancel_grace: Duration,
     pub(crate) heartbeat_every: Duration,
+    pub(crate) max_load: LoadMeasure,
     pub(crate) hooks: Vec<Hook>,
 }
 
@@ -78,6 +80,10 @@ struct Loop {
     seq: u64,
     /// Whether that claim is still to be answered, so that it must be repeated or settled.
     claim_open: bool,
+    /// How many jobs it asks for.
+    claim_max: usize,
+    /// How loaded the worker is.
+    load: watch::Receiver<Load>,
     reporting: Option<Call<Answer>>,
     claiming: Option<Call<Result<Vec<ClaimedJob>>>>,
     ended: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
@@ -113,6 +119,7 @@ impl Phase {
 /// Starts the worker's lease and gives its loop, to be run.
 pub(crate) fn run(
     settings: Settings,
+    meter: Box<dyn LoadMeter>,
     stop: watch::Receiver<Stop>,
 ) -> Result<impl Future<Output = Result<()>>> {
     let held = Arc::new(Held::default());
@@ -123,7 +130,9 @@ pub(crate) fn run(
         slots: settings.slots,
         every: settings.heartbeat_every,
     };
-    let lease = Lease::start(tenant, Arc::clone(&held))?;
+    let gauge = Gauge::new(meter, settings.max_load, settings.slots);
+    let load = gauge.load();
+    let lease = Lease::start(tenant, Arc::clone(&held), Some(gauge))?;
     let worker = Loop {
         settings,
         held,
@@ -133,6 +142,8 @@ pub(crate) fn run(
         outbox: Outbox::default(),
         seq: 0,
         claim_open: false,
+        claim_max: 0,
+        load,
         reporting: None,
         claiming: None,
         ended: mpsc::unbounded_channel(),
@@ -180,6 +191,7 @@ impl Loop {
                     self.claimed(seq, claimed?);
                 }
                 () = slots.freed() => {}
+                Ok(()) = self.load.changed() => self.load_changed(),
                 changed = stop.changed(), if is_stoppable => {
                     // Without anybody who could stop it, a worker works on.
                     is_stoppable = changed.is_ok();
@@ -202,9 +214,32 @@ impl Loop {
             && self.reporting.is_none()
     }
 
+    /// How many jobs more it takes now.
+    fn free(&self) -> usize {
+        let takes = self.load.borrow().takes.map_or(usize::MAX, |takes| takes as usize);
+        self.settings.slots.min(takes).saturating_sub(self.slots.taken())
+    }
+
+    /// A claim that waits for more jobs than the worker takes now is given up, and another made.
+    fn load_changed(&mut self) {
+        self.load.mark_unchanged();
+        if self.claiming.is_some() && self.claim_max > self.free() {
+            self.give_up_claim();
+            self.lease.renew_now();
+        }
+    }
+
+    /// Gives up the claim that waits. What it took and could not deliver is given back by the next
+    /// heartbeat.
+    fn give_up_claim(&mut self) {
+        self.claiming = None;
+        self.claim_open = false;
+        self.held.settle(self.seq);
+    }
+
     /// The claim to make now, if there is anything to claim for.
     fn next_claim(&mut self, wait: Duration) -> Option<Claim> {
-        let free = self.settings.slots.saturating_sub(self.slots.taken());
+        let free = self.free();
         let is_stuck = self.outbox.len() >= OUTBOX_MAX;
         if free == 0 || is_stuck || !self.is_working() {
             return None;
@@ -213,12 +248,13 @@ impl Loop {
             self.seq += 1;
             self.claim_open = true;
         }
+        self.claim_max = free.min(BATCH_MAX);
         Some(Claim {
             namespace: self.settings.app.namespace().clone(),
             worker: self.settings.worker,
             seq: self.seq,
             profile: Arc::clone(&self.settings.profile),
-            max: free.min(BATCH_MAX),
+            max: self.claim_max,
             wait,
             in_process: self.settings.app.shared.in_process,
         })
@@ -378,10 +414,8 @@ impl Loop {
                 };
             }
         }
-        if self.claiming.take().is_some() {
-            // What it took and could not deliver is given back by the next heartbeat.
-            self.claim_open = false;
-            self.held.settle(self.seq);
+        if self.claiming.is_some() {
+            self.give_up_claim();
         }
         self.lease.set_stopping();
     }

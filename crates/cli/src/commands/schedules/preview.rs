@@ -1,7 +1,7 @@
 //! `taskwright schedules preview`
 
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{Args, value_parser};
 use serde_json::json;
 use taskwright_core::schedule::Zone;
 use taskwright_core::{Json, Name};
@@ -24,8 +24,8 @@ pub struct Arguments {
     #[command(flatten)]
     when: When,
     /// So many instants, at most 1000
-    #[arg(short, value_name = "N", default_value_t = 10)]
-    n: usize,
+    #[arg(short, value_name = "N", default_value_t = 10, value_parser = value_parser!(u16).range(1..=1_000))]
+    n: u16,
 }
 
 /// Shows them.
@@ -48,7 +48,7 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
         },
     };
     let zone = Zone::named(&spec.zone).unwrap_or_else(|_| Zone::utc());
-    let previewed = app.preview(spec, n).await;
+    let previewed = app.preview(spec, n.into()).await;
     app.close().await?;
     let instants = previewed?;
     for instant in &instants {

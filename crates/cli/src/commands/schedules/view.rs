@@ -88,6 +88,8 @@ fn rows(view: &ScheduleView) -> Vec<(&'static str, String)> {
     add("failed in a row", (failures > 0).then(|| show::counted(failures, "job")));
     add("made", Some(show::counted(standing.made, "job")));
     add("last job", standing.last_job.map(|id| id.to_string()));
+    let refused = standing.refused;
+    add("not taken", (refused > 0).then(|| show::counted(refused, "job")));
     add("skipped", Some(show::counted(standing.skipped, "instant")));
     for skipped in standing.skips.iter().rev().take(5) {
         add("", Some(skip(skipped, &zone)));

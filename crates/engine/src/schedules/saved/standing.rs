@@ -27,6 +27,8 @@ pub(super) struct StandingBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_job: Option<String>,
     made: u64,
+    #[serde(default)]
+    refused: u64,
     skipped: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     skips: Vec<SkipBody>,
@@ -75,6 +77,7 @@ impl StandingBody {
             live: standing.live.iter().map(ToString::to_string).collect(),
             last_job: standing.last_job.as_ref().map(ToString::to_string),
             made: standing.made,
+            refused: standing.refused,
             skipped: standing.skipped,
             skips: standing.skips.iter().map(SkipBody::of).collect(),
             trouble: standing.trouble.clone(),
@@ -98,6 +101,7 @@ impl StandingBody {
             live: self.live.iter().map(id).collect::<Result<_>>()?,
             last_job: self.last_job.as_ref().map(id).transpose()?,
             made: self.made,
+            refused: self.refused,
             skipped: self.skipped,
             skips: self.skips.into_iter().map(SkipBody::skipped).collect(),
             trouble: self.trouble,

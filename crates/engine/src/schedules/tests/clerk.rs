@@ -379,8 +379,35 @@ async fn a_job_that_is_refused_is_told_of() {
     bench.pass(HOUR).await;
     bench.pass(HOUR).await;
     assert_eq!(bench.jobs().await.len(), 1);
-    let trouble = bench.view().await.standing.trouble.unwrap();
+    let standing = bench.view().await.standing;
+    let trouble = standing.trouble.unwrap();
     assert!(trouble.contains("unique key \"one\" is held"), "{trouble}");
+    assert_eq!((standing.made, standing.refused, standing.skipped), (1, 1, 0));
+    let first = bench.jobs().await[0].id;
+    assert_eq!((standing.last_job, standing.live), (Some(first), vec![first]));
+}
+
+/// Where another job is kept in its place, the instant has made none either.
+#[tokio::test]
+async fn a_job_whose_key_is_held_is_not_counted_as_made() {
+    let bench = bench();
+    let mut unique = with(Policy { overlap: Overlap::Allow, ..Policy::default() });
+    unique.job.unique = Some(taskwright_core::Unique {
+        key: "one".into(),
+        until: taskwright_core::Until::Finished,
+    });
+    bench.set(unique).await;
+    bench.pass(HOUR).await;
+    bench.pass(HOUR).await;
+    let standing = bench.view().await.standing;
+    assert_eq!((standing.made, standing.refused), (1, 1));
+    let first = bench.jobs().await[0].id;
+    let trouble = standing.trouble.unwrap();
+    assert!(trouble.contains(&format!("job {first} holds its unique key")), "{trouble}");
+    bench.complete().await;
+    bench.pass(HOUR).await;
+    let standing = bench.view().await.standing;
+    assert_eq!((standing.made, standing.trouble), (2, None), "all is well again");
 }
 
 /// Five nodes tick the same schedules over a store whose calls and replies get lost: each instant

@@ -33,6 +33,7 @@ fn job() -> JobRequest {
         }),
         requires: "gpu>=24,region in (eu us)".parse().unwrap(),
         trace: None,
+        shard: None,
     }
 }
 
@@ -74,6 +75,7 @@ fn saved(when: Recurrence, overlap: Overlap, catch_up: CatchUp) -> Saved {
         live: vec![JobId::from_u128(1), JobId::from_u128(u128::MAX)],
         last_job: Some(JobId::from_u128(9)),
         made: u64::MAX,
+        refused: 5,
         skipped: 12,
         skips: reasons.into_iter().map(skip).collect(),
         trouble: Some("it broke".into()),

@@ -87,7 +87,7 @@ fn a_table_of_format_1_is_upgraded() {
     apply(&mut table, vec![insert(1, 0)]);
     drop(table);
     let old = Connection::open(&path).unwrap();
-    let newer = ["held", "timed_holds", "policies", "arrivals", "documents"];
+    let newer = ["held", "timed_holds", "policies", "arrivals", "turns", "documents"];
     let drops: String = newer.map(|table| format!("DROP TABLE {table};")).concat();
     old.execute_batch("DROP VIEW job; ALTER TABLE lanes DROP COLUMN requires;").unwrap();
     old.execute_batch(&format!("{drops} PRAGMA user_version = 1;")).unwrap();
@@ -99,4 +99,28 @@ fn a_table_of_format_1_is_upgraded() {
     assert_eq!(table.held().unwrap(), Held { position: 2, whole: 2, ..Held::default() });
     apply(&mut table, vec![insert(2, 0)]);
     assert_sound(&mut table);
+}
+
+#[test]
+fn a_table_of_format_4_is_upgraded_with_its_policies() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("table.db");
+    drop(Table::open(&path, 1).unwrap());
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(
+        "DROP TABLE turns; ALTER TABLE policies DROP COLUMN fair;
+         ALTER TABLE policies DROP COLUMN weight;
+         INSERT INTO policies VALUES ('default', 'queue', 'mail', '', 5, NULL, NULL, NULL);
+         PRAGMA user_version = 4;",
+    )
+    .unwrap();
+    drop(old);
+    let table = Table::open(&path, 1).unwrap();
+    let policy =
+        table.connection.query_row("SELECT concurrency, fair, weight FROM policies", [], |row| {
+            Ok((row.get::<_, u32>(0)?, row.get::<_, bool>(1)?, row.get::<_, Option<u32>>(2)?))
+        });
+    assert_eq!(policy, Ok((5, false, None)));
+    let turns = table.connection.query_row("SELECT count(*) FROM turns", [], |row| row.get(0));
+    assert_eq!(turns, Ok(0));
 }

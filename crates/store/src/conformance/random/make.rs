@@ -115,7 +115,8 @@ pub fn subject_of(number: usize) -> Subject {
 
 pub fn policy_of(pick: &PolicyPick) -> Policy {
     let rate = |(count, seconds, burst)| Rate { count, period_ms: seconds * 1_000, burst };
-    Policy { concurrency: pick.concurrency, rate: pick.rate.map(rate) }
+    let PolicyPick { concurrency, fair, weight, .. } = *pick;
+    Policy { concurrency, rate: pick.rate.map(rate), fair, weight }
 }
 
 pub fn outcome_of(pick: &OutcomePick) -> Outcome {

@@ -154,6 +154,8 @@ pub struct PolicyPick {
     pub concurrency: Option<u32>,
     /// Starts, seconds, burst.
     pub rate: Option<(u32, u64, u32)>,
+    pub fair: bool,
+    pub weight: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -275,7 +277,7 @@ fn shape() -> impl Strategy<Value = JobShape> {
     );
     let rest =
         (prop_oneof![4 => Just(0_i8), 1 => -10_i8..=10], 1_u32..4, 0..RETRIES, any::<bool>());
-    let keys = (prop::option::weighted(0.2, 0..GROUPS), prop_oneof![2 => Just(0_u8), 1 => 0..8_u8]);
+    let keys = (prop::option::weighted(0.4, 0..GROUPS), prop_oneof![2 => Just(0_u8), 1 => 0..8_u8]);
     (lane, times, rest, keys, prop::option::weighted(0.3, unique())).prop_map(
         |(lane, times, rest, keys, unique)| {
             let (priority, max_attempts, retry, tagged) = rest;
@@ -377,8 +379,10 @@ fn command() -> impl Strategy<Value = CommandPick> {
 
 fn policy() -> impl Strategy<Value = PolicyPick> {
     let rate = (1_u32..5, 1_u64..90, 1_u32..4);
-    (prop::option::weighted(0.6, 0_u32..4), prop::option::weighted(0.5, rate))
-        .prop_map(|(concurrency, rate)| PolicyPick { concurrency, rate })
+    let limits = (prop::option::weighted(0.5, 0_u32..4), prop::option::weighted(0.4, rate));
+    (limits, any::<bool>(), prop::option::of(1_u32..4)).prop_map(
+        |((concurrency, rate), fair, weight)| PolicyPick { concurrency, rate, fair, weight },
+    )
 }
 
 fn filter() -> impl Strategy<Value = FilterPick> {

@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{Extras, JobId, Name, NewJob, RetryPolicy, StateName, Timestamp, Token};
+use taskwright_core::{
+    Extras, JobId, Load, Name, NewJob, RetryPolicy, StateName, Timestamp, Token,
+};
 
 use super::answers::*;
 use super::make::*;
@@ -368,7 +370,12 @@ impl<'h> World<'h> {
             settled,
             held: held.iter().map(|attempt| (attempt.id, token(attempt))).collect(),
             progress: progress.iter().map(|(a, value)| (a.id, token(a), number(*value))).collect(),
-            info: WorkerInfo { name: "test:1".into(), slots: beat.slots, stopping: false },
+            info: WorkerInfo {
+                name: "test:1".into(),
+                slots: beat.slots,
+                stopping: false,
+                load: Load::default(),
+            },
         };
         let to_model = heartbeat(|attempt| attempt.in_model);
         let to_store = heartbeat(|attempt| attempt.in_store);

@@ -1,0 +1,69 @@
+use taskwright_core::rank::{self, AGING_DEFAULT};
+
+use super::*;
+
+fn line(seqs: std::ops::Range<Seq>) -> BTreeSet<(Rank, Seq)> {
+    seqs.map(|seq| (rank::fifo(taskwright_core::Timestamp::ZERO, 0, AGING_DEFAULT), seq)).collect()
+}
+
+/// Jobs from 10,000 on may be taken; the lanes of the others are full.
+#[derive(Default)]
+struct HalfOpen {
+    looks: usize,
+}
+
+impl Judge for HalfOpen {
+    fn look(&mut self, seq: Seq) -> Judgement {
+        self.looks += 1;
+        if seq < 10_000 { Judgement::PassLane } else { Judgement::Take }
+    }
+
+    fn decide(&mut self, seq: Seq) -> Judgement {
+        self.look(seq)
+    }
+
+    fn age(&self, seq: Seq) -> Rank {
+        seq.cast_signed()
+    }
+}
+
+#[test]
+fn a_lane_without_room_costs_one_look_however_long_it_is() {
+    let (full, free) = (line(0..10_000), line(10_000..10_005));
+    let mut merge = Merge::default();
+    merge.add(&full, false);
+    merge.add(&free, false);
+    let mut judge = HalfOpen::default();
+    assert_eq!(merge.take(100, &mut judge).jobs, [10_000, 10_001, 10_002, 10_003, 10_004]);
+    assert_eq!(judge.looks, 6);
+}
+
+#[test]
+fn a_fair_queue_is_as_old_as_the_job_whose_turn_it_is() {
+    let turn = |number: i64| turns::BEGIN + number * 1_000_000;
+    let fair = BTreeSet::from([(turn(1), 30_000), (turn(2), 10_001)]);
+    let plain: BTreeSet<(Rank, Seq)> =
+        [20_000, 40_000].map(|seq: Seq| (seq.cast_signed(), seq)).into();
+    let mut merge = Merge::default();
+    merge.add(&plain, false);
+    let mut queue = FairQueue::new(turns::BEGIN, turns::BEGIN);
+    queue.add(&fair, false);
+    merge.add_fair(queue);
+    let taken = merge.take(9, &mut HalfOpen::default());
+    assert_eq!(taken.jobs, [20_000, 30_000, 10_001, 40_000]);
+}
+
+#[test]
+fn a_full_lane_hides_no_other_of_its_fair_queue() {
+    let (full, open) =
+        (BTreeSet::from([(turns::BEGIN, 9)]), BTreeSet::from([(turns::BEGIN, 10_001)]));
+    let plain = BTreeSet::from([(10_002, 10_002)]);
+    let mut merge = Merge::default();
+    merge.add(&plain, false);
+    let mut queue = FairQueue::new(turns::BEGIN, turns::BEGIN);
+    queue.add(&full, false);
+    queue.add(&open, true);
+    queue.add(&open, true);
+    merge.add_fair(queue);
+    assert_eq!(merge.take(9, &mut HalfOpen::default()).jobs, [10_001, 10_002]);
+}

@@ -1,0 +1,48 @@
+-- Whose turn it is in fair queues (src/limits/turns.rs, `core::turns`).
+
+-- What the clocks of fair queues show (their number is their clock), and the turns after the newest
+-- starts of their groups (`core::turns`).
+create table taskwright.turn (
+    namespace      integer not null,
+    number         bigint  not null,
+    clock          bigint  not null,
+    at             bigint  not null,
+    primary key (number, namespace)
+) with (fillfactor = 50);
+create index turn_clock on taskwright.turn (clock, at);
+
+-- Those ready jobs that have a turn: a rank below `turns::END`.
+create index job_keys_turn on taskwright.job using gin (keys) with (fastupdate = off)
+    where state + 0 = 1 and keys is not null and rank < -2305843009213693952;
+create index job_turn_due on taskwright.job (lane, run_at)
+    where state = 1 and rank < -2305843009213693952;
+
+-- The ready jobs with these keys that have a turn.
+create function taskwright.key_turns(p_number bigint[])
+returns table (number bigint, lane integer, rank bigint, seq bigint)
+language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+begin
+    return query
+        select n.number, j.lane, j.rank, j.seq
+        from unnest(p_number) n(number), lateral (
+            select j.lane, j.rank, j.seq from taskwright.job j
+            where j.state + 0 = 1 and j.keys is not null and j.rank < -2305843009213693952
+              and j.keys @> array[n.number]) j;
+end $$;
+
+-- Notes what clocks show, and the turns after the newest starts of groups.
+create function taskwright.note_turns(
+    p_namespace integer, p_number bigint[], p_clock bigint[], p_turn bigint[]
+) returns void
+language plpgsql set enable_seqscan = off set jit = off as $$
+begin
+    insert into taskwright.turn as t (namespace, number, clock, at)
+    select p_namespace, n.number, n.clock, n.at
+    from unnest(p_number, p_clock, p_turn) n(number, clock, at)
+    on conflict (number, namespace) do update set clock = excluded.clock, at = excluded.at;
+    -- What the clock has passed says nothing any more.
+    delete from taskwright.turn t using unnest(p_number, p_clock, p_turn) n(number, clock, at)
+    where n.number = n.clock and t.clock = n.clock and t.namespace = p_namespace
+      and t.at <= n.at and t.number <> t.clock;
+end $$;
