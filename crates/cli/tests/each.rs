@@ -110,16 +110,20 @@ fn equal_inputs_are_separate() {
 #[test]
 fn outputs_come_in_order_or_as_they_come() {
     let sandbox = Sandbox::new();
-    // The first ends only after the second has ended.
+    // The first ends only after the second has begun to end, or the test says so.
     sandbox.script(
         "wait",
-        "case $1 in first) until test -e done; do sleep 0.01; done;; *) touch done;; esac; echo $1",
+        "case $1 in first) until test -e done; do sleep 0.01; done;; *) touch $1;; esac; echo $1",
     );
-    let command = ["each", "--jobs", "2", "--exec", "./wait {}", "first", "second"];
-    assert_eq!(sandbox.run(command).exits(0).text(), "first\nsecond\n");
+    let command = ["each", "--jobs", "2", "--exec", "./wait {}", "first"];
+    let ordered = sandbox.run(command.iter().chain(&["done"])).exits(0);
+    assert_eq!(ordered.text(), "first\ndone\n");
     std::fs::remove_file(sandbox.path("done")).unwrap();
-    let ran = sandbox.run(command.iter().chain(&["--unordered"])).exits(0);
-    assert_eq!(ran.text(), "second\nfirst\n");
+    let mut unordered = sandbox.start(command.iter().chain(&["second", "--unordered"]));
+    unordered.says("second");
+    sandbox.write("done", "");
+    unordered.says("first");
+    assert_eq!(unordered.ended(), Some(0));
 }
 
 #[test]

@@ -198,6 +198,7 @@ macro_rules! conformance {
                 l5_the_epoch_rises_with_each_opening
                 s4_a_claim_is_repeated_after_a_restart
                 s4_a_deleted_id_is_known_after_a_restart
+                a_job_that_ended_long_ago_is_gone_once_deleted
                 l6_time_does_not_go_back_over_a_restart
                 l6_an_opening_grants_every_lease_afresh
                 workers_in_process_end_with_it

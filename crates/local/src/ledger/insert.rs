@@ -136,6 +136,9 @@ impl Ledger {
     ) -> Result<Option<Known>> {
         if let Some(seq) = self.find(namespace, id) {
             let entry = &self.jobs[&seq];
+            if self.is_forgotten(entry) {
+                return Ok(None);
+            }
             let (fingerprint, state) = (entry.fixed.fingerprint, entry.state().name());
             return Ok(Some(Known { seq, fingerprint, state }));
         }

@@ -291,14 +291,20 @@ impl Ledger {
         std::mem::take(&mut self.became_ready)
     }
 
-    /// The job with this id, where it is in memory.
+    /// The job with this id, where it is in memory. A deleted one is found as well: as long as it is
+    /// here, the archive may not know that it is gone.
     fn find(&self, namespace: &Name, id: JobId) -> Option<Seq> {
         let is_it = |entry: &Entry| {
-            entry.fixed.id == id
-                && self.lanes.get(entry.fixed.lane).namespace == *namespace
-                && !self.is_forgotten(entry)
+            entry.fixed.id == id && self.lanes.get(entry.fixed.lane).namespace == *namespace
         };
-        self.ids.find(id, |seq| self.jobs.get(&seq).is_some_and(is_it))
+        let find = |is_free: bool| {
+            self.ids.find(id, |seq| {
+                let entry = self.jobs.get(&seq);
+                entry.is_some_and(|entry| is_it(entry) && self.is_forgotten(entry) == is_free)
+            })
+        };
+        // A free id may have been given again.
+        find(false).or_else(|| find(true))
     }
 
     /// Whether it was deleted so long after its end that its id is free again.

@@ -101,6 +101,28 @@ pub async fn s4_a_deleted_id_is_known_after_a_restart(harness: &dyn Harness) {
     assert_eq!(refused, [Inserted::Refused(Refusal::IdConflict(id(1)))]);
 }
 
+/// Nothing answers from what was deleted, however long ago it ended.
+pub async fn a_job_that_ended_long_ago_is_gone_once_deleted(harness: &dyn Harness) {
+    let scene = Scene::open(harness).await;
+    scene.add(jobs(1..=20)).await;
+    let claimed = scene.take(&mut Hand::new(1), 20).await;
+    for one in &claimed {
+        scene.report(one, completed()).await;
+    }
+    let Some(scene) = scene.restarted().await else { return };
+    scene.clock.advance(ID_WINDOW);
+    for (number, one) in (1..).zip(&claimed) {
+        scene.command(delete(number)).await;
+
+        assert_eq!(scene.report(one, completed()).await, Reported::Unknown, "job {number}");
+        assert_eq!(scene.command(delete(number)).await, Controlled::NotFound, "job {number}");
+        assert_eq!(scene.command(redrive(number, 1)).await, Controlled::NotFound, "job {number}");
+        assert_eq!(scene.find(number).await, None);
+    }
+    scene.add(vec![job(1)]).await;
+    assert_eq!(scene.state(1).await, StateName::Available);
+}
+
 /// A clock that was set back while the store was down does not turn back its time.
 pub async fn l6_time_does_not_go_back_over_a_restart(harness: &dyn Harness) {
     let scene = Scene::open(harness).await;
