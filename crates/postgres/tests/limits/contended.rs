@@ -10,7 +10,7 @@ use taskwright_postgres::PostgresStore;
 use taskwright_store::{
     ClaimedJob, Command, ErrorKind, Insert, Outcome, Report, Result, Retry, Store,
 };
-use taskwright_testbed::{available, fresh_schema};
+use taskwright_testbed::{Schema, available, fresh_schema};
 
 use super::words::{at_once, key, limit, number, paced};
 use crate::support::client::Application;
@@ -173,6 +173,19 @@ async fn bury(application: &Application, lost: &Mutex<Vec<String>>) {
     application.execute(statement, &[&lost]).await.unwrap();
 }
 
+/// What takes so long hangs.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Panics where this hangs, with what the database does meanwhile.
+async fn within<T>(schema: &Schema, what: &str, work: impl Future<Output = T>) -> T {
+    if let Ok(done) = tokio::time::timeout(PATIENCE, work).await {
+        return done;
+    }
+    let busy = "select string_agg(concat_ws(' ', pid, application_name, state, wait_event, query), \
+        E'\\n') from pg_stat_activity where backend_type = 'client backend' and state <> 'idle'";
+    panic!("{what} hangs; the database does: {}", schema.psql(busy).unwrap());
+}
+
 /// In any time the starts are at most the burst and what the rate adds in it.
 fn check_pace(starts: &[Timestamp]) {
     let mut starts = starts.to_vec();
@@ -224,13 +237,13 @@ async fn a1_no_limit_is_exceeded_by_many_nodes() {
         ticks.tick().await;
         assert!(Instant::now() < deadline, "only {} of {wanted}", done.load(Ordering::Relaxed));
         assert!(players.iter().all(|player| !player.is_finished()), "a player has failed");
-        look(&application, &mut busiest).await;
-        bury(&application, &lost).await;
+        within(&schema, "a look", look(&application, &mut busiest)).await;
+        within(&schema, "a burial", bury(&application, &lost)).await;
         looks += 1;
     }
     stop.store(true, Ordering::Relaxed);
     for player in players {
-        player.await.unwrap();
+        within(&schema, "a player", player).await.unwrap();
     }
     bury(&application, &lost).await;
     println!("{wanted} calls, {looks} looks, the most at once: {busiest:?}");
@@ -251,7 +264,7 @@ async fn a1_no_limit_is_exceeded_by_many_nodes() {
             panic!("{left} jobs are left: {}", schema.psql(lines).unwrap());
         }
         let claim = hand.claim(100, Duration::from_millis(200));
-        let jobs = stores[1].claim(claim).await.unwrap();
+        let jobs = within(&schema, "a claim", stores[1].claim(claim)).await.unwrap();
         for job in &jobs {
             for key in &job.extras.limit_keys {
                 let mut starts = starts.lock().unwrap();
@@ -260,7 +273,8 @@ async fn a1_no_limit_is_exceeded_by_many_nodes() {
         }
         look(&application, &mut busiest).await;
         let reports = jobs.iter().map(|job| report(job.id, job.token, completed_by(job.token)));
-        stores[2].report(reports.collect()).await.unwrap();
+        let reported = stores[2].report(reports.collect());
+        within(&schema, "a report", reported).await.unwrap();
     }
     for sweeper in sweepers {
         sweeper.abort();
