@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::job::Extras;
+use crate::limits::RETRY_BUDGET_MAX;
 use crate::name::Name;
 use crate::time::Timestamp;
 use crate::turns;
@@ -42,6 +43,10 @@ pub struct Policy {
     /// Of a group, 1 to [`turns::WEIGHT_MAX`]: how many of its jobs start while one does of a group
     /// that has none said. It counts in fair queues.
     pub weight: Option<u32>,
+    /// Of a queue: how fast its failed attempts may come back, its retry budget ([`Rate::retry`]).
+    pub retries: Option<Rate>,
+    /// Of a queue: the most jobs that may wait in it; beyond that no new ones are written.
+    pub waiting: Option<u32>,
 }
 
 /// At most `count` starts in each `period_ms`, evenly, but for `burst` at once.
@@ -90,6 +95,19 @@ impl Rate {
     /// The arrival time after a start at `now`.
     fn taken(&self, arrival: Timestamp, now: Timestamp) -> Timestamp {
         arrival.max(now).plus(self.interval())
+    }
+
+    /// As the retry budget of a queue: an attempt that failed at `now` takes its place among the
+    /// retries. The earliest instant at which it may come back, and the arrival time after it.
+    ///
+    /// In any time t the instants that are given are at most `burst` + t × `count` / `period_ms`, but
+    /// that none is later than [`RETRY_BUDGET_MAX`] from `now`: what has no place until then comes
+    /// back then, however many that are.
+    pub fn retry(&self, arrival: Timestamp, now: Timestamp) -> (Timestamp, Timestamp) {
+        let last = now.plus(RETRY_BUDGET_MAX);
+        let at = self.free_at(arrival).clamp(now, last);
+        let bursts = self.interval().saturating_mul(self.burst.max(1) - 1);
+        (at, self.taken(arrival, now).min(last.plus(bursts)))
     }
 }
 
@@ -144,6 +162,12 @@ impl Policy {
     /// Of the policy that counts for a group ([`Policies::of_key`]): whether its queue is fair.
     pub fn takes_turns(&self) -> bool {
         self.fair
+    }
+
+    /// Whether it says anything of what may start, or when.
+    pub fn limits_starts(&self) -> bool {
+        let Policy { concurrency, rate, fair, weight, .. } = self;
+        concurrency.is_some() || rate.is_some() || *fair || weight.is_some()
     }
 
     /// Whether it says nothing.
@@ -209,6 +233,13 @@ impl LineKey {
     /// together they are as one.
     pub fn ungrouped(namespace: &Name, queue: &Name) -> u64 {
         LineKey::apart(namespace, queue, "ungrouped")
+    }
+
+    /// The number under which the arrival time of a queue's retry budget is kept. Another budget has
+    /// another one: so one that is changed begins anew, and does not wait for what the old one gave.
+    pub fn budget(namespace: &Name, queue: &Name, budget: &Rate) -> u64 {
+        let Rate { count, period_ms, burst } = budget;
+        LineKey::apart(namespace, queue, &format!("retries {count} {period_ms} {burst}"))
     }
 
     /// A number of a queue that no group has.
@@ -314,6 +345,16 @@ impl Policies {
         self.of_queue(queue).is_some_and(|policy| policy.fair)
     }
 
+    /// The retry budget of a queue.
+    pub fn budget_of(&self, queue: &Name) -> Option<Rate> {
+        self.of_queue(queue)?.retries
+    }
+
+    /// The most jobs that may wait in a queue.
+    pub fn waiting_of(&self, queue: &Name) -> Option<u32> {
+        self.of_queue(queue)?.waiting
+    }
+
     /// What counts for a group or limit key, if anything does: the policy of its own name, else the
     /// pattern that says most of it; and for a group, whether it takes turns, with which weight.
     pub fn of_key(&self, key: &LineKey) -> Option<Policy> {
@@ -325,7 +366,7 @@ impl Policies {
             }
             _ => Policy { fair: false, weight: None, ..own? },
         };
-        (!policy.is_empty()).then_some(policy)
+        policy.limits_starts().then_some(policy)
     }
 
     fn named(&self, key: &LineKey) -> Option<&Policy> {

@@ -43,6 +43,10 @@ pub const REQUIREMENT_BYTES_MAX: usize = 1_024;
 pub const TRACE_BYTES_MAX: usize = 512;
 /// Most waits in a retry policy that lists them.
 pub const RETRY_DELAYS_MAX: usize = 100;
+/// The longest that the retry budget of a queue puts off a retry.
+pub const RETRY_BUDGET_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// When an enqueue may be tried again that the waiting jobs of a queue left no room for.
+pub const WAITING_FULL_AGAIN: Duration = Duration::from_secs(1);
 /// Longest name that a worker gives itself, in bytes.
 pub const WORKER_NAME_BYTES_MAX: usize = 256;
 /// Most callers that wait for jobs to end, at one engine.

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use taskwright_core::limits::WAIT_MAX;
+use taskwright_core::limits::{WAIT_MAX, WAITING_FULL_AGAIN};
 use taskwright_core::{Job, JobId, Name, Policy, Subject, Timestamp, Token, Verdict, WorkerId};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Controlled, Description, Events, Filter, Heartbeat, HeartbeatReply,
@@ -434,9 +434,11 @@ pub(crate) fn refused(refusal: Refusal) -> Error {
     let code = match refusal {
         Refusal::IdConflict(_) | Refusal::UniqueTaken { .. } => ErrorCode::Conflict,
         Refusal::LanesFull { .. } => ErrorCode::OverLimit,
+        Refusal::WaitingFull { .. } => ErrorCode::WaitingFull,
         Refusal::StoreFull { .. } => ErrorCode::StoreFull,
     };
-    Error::new(code, refusal.to_string())
+    let retry_after = (code == ErrorCode::WaitingFull).then_some(WAITING_FULL_AGAIN);
+    Error { retry_after, ..Error::new(code, refusal.to_string()) }
 }
 
 #[cfg(test)]

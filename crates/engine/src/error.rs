@@ -22,6 +22,9 @@ pub enum ErrorCode {
     NotFound,
     /// The store has no room for new work.
     StoreFull,
+    /// As many jobs wait in the queue as its limit lets wait; nothing was written. Hold back, or try
+    /// again later: the library does not by itself.
+    WaitingFull,
     /// Too much is waiting; try again later.
     Busy,
     /// The store or server cannot be reached; what was asked may have been done.
@@ -42,13 +45,14 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [ErrorCode; 14] = [
+    pub const ALL: [ErrorCode; 15] = [
         ErrorCode::Invalid,
         ErrorCode::OverLimit,
         ErrorCode::Conflict,
         ErrorCode::Denied,
         ErrorCode::NotFound,
         ErrorCode::StoreFull,
+        ErrorCode::WaitingFull,
         ErrorCode::Busy,
         ErrorCode::Unavailable,
         ErrorCode::Stopped,
@@ -68,6 +72,7 @@ impl ErrorCode {
             ErrorCode::Denied => "denied",
             ErrorCode::NotFound => "not_found",
             ErrorCode::StoreFull => "store_full",
+            ErrorCode::WaitingFull => "waiting_full",
             ErrorCode::Busy => "busy",
             ErrorCode::Unavailable => "unavailable",
             ErrorCode::Stopped => "stopped",
@@ -79,7 +84,7 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the same request may succeed later.
+    /// Whether the same request may succeed later, so that the library tries again by itself.
     pub const fn is_retryable(self) -> bool {
         matches!(self, ErrorCode::StoreFull | ErrorCode::Busy | ErrorCode::Unavailable)
     }

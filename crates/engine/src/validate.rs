@@ -6,7 +6,7 @@ use std::time::Duration;
 use taskwright_core::limits::{self, OverLimit, check};
 use taskwright_core::turns::WEIGHT_MAX;
 use taskwright_core::{
-    Extras, JobId, Json, NewJob, OnConflict, Policy, RetryPolicy, Shard, Subject, Timestamp,
+    Extras, JobId, Json, NewJob, OnConflict, Policy, Rate, RetryPolicy, Shard, Subject, Timestamp,
     Unique, Until,
 };
 use taskwright_store::{Claim, Command, Filter, Heartbeat, Outcome, Profile, Report};
@@ -207,14 +207,33 @@ fn check_policy_for(subject: &Subject, policy: Option<&Policy>) -> Result<(), Fa
         }
         _ => {}
     }
-    let Some(rate) = policy.rate else { return Ok(()) };
-    if rate.count == 0 || rate.period_ms == 0 || rate.burst == 0 {
+    if !matches!(subject, Subject::Queue(_)) {
+        if policy.retries.is_some() {
+            return Err(invalid("only a queue has a retry budget; name a queue"));
+        }
+        if policy.waiting.is_some() {
+            return Err(invalid("only a queue bounds how many jobs wait; name a queue"));
+        }
+    }
+    let has_zero = |rate: &Rate| rate.count == 0 || rate.period_ms == 0 || rate.burst == 0;
+    if policy.rate.as_ref().is_some_and(has_zero) {
         return Err(invalid(
             "its rate has a zero; give at least 1 start, 1 ms and a burst of 1, or a concurrency \
              of 0 to let nothing start",
         ));
     }
-    check_time("its period", Duration::from_millis(rate.period_ms), limits::TIMEOUT_MAX)
+    if policy.retries.as_ref().is_some_and(has_zero) {
+        return Err(invalid(
+            "its retry budget has a zero; give at least 1 retry, 1 ms and a burst of 1, or jobs \
+             that are not retried",
+        ));
+    }
+    let period = |rate: Rate| Duration::from_millis(rate.period_ms);
+    for (what, rate) in [("its period", policy.rate), ("the period of its retries", policy.retries)]
+    {
+        rate.map_or(Ok(()), |rate| check_time(what, period(rate), limits::TIMEOUT_MAX))?;
+    }
+    Ok(())
 }
 
 fn check_unique(unique: Option<&Unique>, on_conflict: OnConflict) -> Result<(), Fault> {

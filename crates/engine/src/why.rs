@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use taskwright_core::limits::PAGE_MAX;
 use taskwright_core::{
-    Job, JobId, LineKey, Name, Place, Policies, Policy, State, StateName, Subject, Timestamp,
+    Job, JobId, LineKey, Name, Place, Policies, Policy, Rate, State, StateName, Subject, Timestamp,
     format_duration,
 };
 use taskwright_store::{Filter, QueueCounts};
@@ -215,7 +215,15 @@ impl Facts {
             1 => "it is retried after 1 failure".to_owned(),
             more => format!("it is retried after {more} failures"),
         };
-        format!("{why}: due in {}, at {at}", format_duration(at.since(self.now)))
+        let budget = self.policies.budget_of(&self.job.queue).filter(|_| failures > 0);
+        let budget = budget.map_or_else(String::new, |budget| {
+            let queue = &self.job.queue;
+            format!(
+                "; the retry budget of queue {queue} lets {} come back",
+                in_time(&budget, "retry")
+            )
+        });
+        format!("{why}: due in {}, at {at}{budget}", format_duration(at.since(self.now)))
     }
 
     fn line(&self, number: u64) -> String {
@@ -347,13 +355,20 @@ fn free_slots(worker: &Placed) -> u64 {
 /// `at most 3 at once and 10 starts in 1m`.
 fn allowed(policy: &Policy) -> String {
     let at_once = policy.concurrency.map(|most| format!("at most {most} at once"));
-    let in_time = policy.rate.map(|rate| {
-        let period = format_duration(Duration::from_millis(rate.period_ms)).replace(".0s", "s");
-        let starts = if rate.count == 1 { "start" } else { "starts" };
-        format!("{} {starts} in {period}", rate.count)
-    });
-    let parts: Vec<String> = at_once.into_iter().chain(in_time).collect();
+    let starts = policy.rate.map(|rate| in_time(&rate, "start"));
+    let parts: Vec<String> = at_once.into_iter().chain(starts).collect();
     if parts.is_empty() { "anything".to_owned() } else { parts.join(" and ") }
+}
+
+/// `10 starts in 1m`.
+fn in_time(rate: &Rate, what: &str) -> String {
+    let period = format_duration(Duration::from_millis(rate.period_ms)).replace(".0s", "s");
+    let what = match (rate.count, what.strip_suffix('y')) {
+        (1, _) => what.to_owned(),
+        (_, Some(begin)) => format!("{begin}ies"),
+        (_, None) => format!("{what}s"),
+    };
+    format!("{} {what} in {period}", rate.count)
 }
 
 fn named(jobs: &[&Job]) -> String {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::codec::extras_text;
 use crate::insert::{Item, Written};
 use crate::lanes::GIVEN_BACK;
+use crate::limits::bounds::BOUND;
 use crate::limits::is_keyed;
 use crate::link::{micros, no_answer};
 use crate::row::get;
@@ -66,6 +67,7 @@ impl PostgresStore {
         let rows = match written {
             Ok(rows) => rows,
             Err(code) if code == GIVEN_BACK => return Ok(Written::GivenBack),
+            Err(code) if code == BOUND => return Ok(Written::Bound),
             Err(code) => return Err(no_answer(&format!("an insert (SQLSTATE {code})"))),
         };
         let seqs = rows.first().map(|row| get::<Option<Vec<i64>>>(row, "seqs")).transpose()?;

@@ -14,6 +14,7 @@ use crate::connect::Fault;
 use crate::keys::{Keys, LOST, Rewrites, keys_taken};
 use crate::lanes::{FRESH, GIVEN_BACK, Lane, RETURNED, SUSPECT};
 use crate::limits::PolicySet;
+use crate::limits::budgets::Budgets;
 use crate::link::{Argument, Transaction, no_answer, raised};
 use crate::record::{Record, Shelf};
 use crate::row::{COLUMNS, Changes, JOINS, get, record};
@@ -38,6 +39,10 @@ pub(crate) struct Held {
     pub rivals: HashMap<JobId, JobId>,
     /// What is limited in their namespaces.
     pub policies: BTreeMap<Name, Arc<PolicySet>>,
+    /// The retry budgets of their queues, where these are open.
+    pub budgets: Budgets,
+    /// Whether any queue of any namespace has a retry budget.
+    has_budgets: bool,
     /// The jobs as they were.
     before: HashMap<JobId, Job>,
 }
@@ -45,7 +50,8 @@ pub(crate) struct Held {
 impl Held {
     pub fn new(now: Timestamp) -> Self {
         let (jobs, rivals, before) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Held { now, jobs, rivals, policies: BTreeMap::new(), before }
+        let (policies, budgets) = (BTreeMap::new(), Budgets::default());
+        Held { now, jobs, rivals, policies, budgets, has_budgets: false, before }
     }
 
     pub fn add(&mut self, record: Record) {
@@ -171,7 +177,11 @@ impl PostgresStore {
                 Box::pin(async move {
                     let transaction = Transaction { connection, link: &self.link };
                     let mut held = self.lock(&transaction, selection).await?;
+                    if held.has_budgets {
+                        self.open_budgets(&transaction, &mut held).await?;
+                    }
                     let answer = change(&mut held);
+                    self.note_budgets(&transaction, &held).await?;
                     held.line_up();
                     self.save(&transaction, &held, lacks).await?;
                     Ok((answer, held))
@@ -235,9 +245,12 @@ impl PostgresStore {
         if shelves.iter().all(Vec::is_empty) {
             return Ok(held);
         }
-        let rows =
-            tx.query("select taskwright.time_of($1) as now", &[(&clock, Type::INT8)]).await?;
+        let statement = "select taskwright.time_of($1) as now, \
+            exists (select from taskwright.limits where budgets > 0) as has_budgets";
+        let rows = tx.query(statement, &[(&clock, Type::INT8)]).await?;
         let now = rows.first().map(|row| get(row, "now")).transpose()?;
+        let has_budgets = rows.first().map(|row| get(row, "has_budgets")).transpose()?;
+        held.has_budgets = has_budgets.unwrap_or(false);
         held.now = Timestamp::from_micros(now.unwrap_or(0));
         for (shelf, seqs) in [Shelf::Live, Shelf::Dead, Shelf::Ended].into_iter().zip(&shelves) {
             if !seqs.is_empty() {
@@ -245,7 +258,10 @@ impl PostgresStore {
             }
         }
         self.find_rivals(tx, &mut held).await?;
-        held.policies = self.policies_for(tx, held.jobs.values().map(|it| &it.job)).await?;
+        held.policies = {
+            let jobs = held.jobs.values().map(|it| &it.job);
+            self.policies_for(tx, jobs, held.has_budgets).await?
+        };
         Ok(held)
     }
 

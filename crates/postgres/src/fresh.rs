@@ -12,11 +12,13 @@ use crate::codec::extras_text;
 use crate::insert::Item;
 use crate::keys::{for_ms, key_text, until_number};
 use crate::limits::Entering;
+use crate::limits::bounds::Places;
 use crate::link::{Argument, micros};
 
 /// The statement that writes [`Fresh`] jobs.
 pub(crate) const INSERT: &str = "select ord, seq, verdict, state from taskwright.insert_jobs($1, $2, $3, \
-    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
+    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, \
+    $25, $26, $27)";
 
 /// Jobs of one statement, column by column.
 pub(crate) struct Fresh<'i> {
@@ -44,6 +46,12 @@ pub(crate) struct Fresh<'i> {
     lines: Option<Vec<Option<i64>>>,
     limited: Option<Vec<i32>>,
     versions: Option<Vec<i64>>,
+    /// `None`: as far as is known, no queue lets only so many wait.
+    bound_namespaces: Option<Vec<i32>>,
+    bound_queues: Option<Vec<String>>,
+    bound_more: Option<Vec<i64>>,
+    bound_most: Option<Vec<i64>>,
+    tally_from: i64,
 }
 
 impl<'i> Fresh<'i> {
@@ -60,6 +68,7 @@ impl<'i> Fresh<'i> {
             }
             None => (None, None, None, None),
         };
+
         let jobs = || items.iter().map(|item| &item.job);
         let unique = |job: &'i NewJob| job.extras.unique.as_ref();
         let has_keys = jobs().any(|job| job.extras.unique.is_some());
@@ -90,7 +99,29 @@ impl<'i> Fresh<'i> {
             lines,
             limited,
             versions,
+            bound_namespaces: None,
+            bound_queues: None,
+            bound_more: None,
+            bound_most: None,
+            tally_from: 0,
         }
+    }
+
+    /// With the places that the jobs need in their queues, as of these notes on the counters.
+    pub fn with_places(mut self, places: Places, tally_from: i64) -> Self {
+        for (namespace, version) in &places.versions {
+            let limited = self.limited.get_or_insert_default();
+            if !limited.contains(namespace) {
+                limited.push(*namespace);
+                self.versions.get_or_insert_default().push(*version);
+            }
+        }
+        self.bound_namespaces = Some(places.namespaces);
+        self.bound_queues = Some(places.queues);
+        self.bound_more = Some(places.more);
+        self.bound_most = Some(places.most);
+        self.tally_from = tally_from;
+        self
     }
 
     /// The ids of the jobs.
@@ -99,7 +130,7 @@ impl<'i> Fresh<'i> {
     }
 
     /// The arguments of [`INSERT`], in order.
-    pub fn arguments(&self) -> [Argument<'_>; 22] {
+    pub fn arguments(&self) -> [Argument<'_>; 27] {
         [
             (&self.now, Type::INT8),
             (&self.partial, Type::BOOL),
@@ -123,6 +154,11 @@ impl<'i> Fresh<'i> {
             (&self.lines, Type::INT8_ARRAY),
             (&self.limited, Type::INT4_ARRAY),
             (&self.versions, Type::INT8_ARRAY),
+            (&self.bound_namespaces, Type::INT4_ARRAY),
+            (&self.bound_queues, Type::TEXT_ARRAY),
+            (&self.bound_more, Type::INT8_ARRAY),
+            (&self.bound_most, Type::INT8_ARRAY),
+            (&self.tally_from, Type::INT8),
         ]
     }
 }

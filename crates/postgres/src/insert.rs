@@ -13,6 +13,7 @@ use crate::alike::are_alike;
 use crate::codec::extras_text;
 use crate::fresh::{Fresh, INSERT};
 use crate::lanes::{FRESH, GIVEN_BACK, Lane};
+use crate::limits::bounds::BOUND;
 use crate::limits::{CHANGED, is_keyed};
 use crate::link::{micros, no_answer};
 use crate::row::{get, state_numbered};
@@ -74,12 +75,14 @@ pub(crate) enum Written {
     Taken,
     /// A lane was given back to others, and nothing was written.
     GivenBack,
+    /// A queue lets only so many jobs wait, and nothing was written.
+    Bound,
 }
 
 impl PostgresStore {
     pub(crate) async fn insert_jobs(&self, insert: Insert) -> Result<Vec<Inserted>> {
         let Insert { jobs, partial } = insert;
-        if jobs.iter().any(|job| job.extras.unique.is_some()) {
+        if jobs.iter().any(|job| job.extras.unique.is_some()) || self.is_any_bound(&jobs).await? {
             return self.insert_unique(&jobs, partial).await;
         }
         let mut items = self.items(jobs).await?;
@@ -130,6 +133,11 @@ impl PostgresStore {
                 }
             }
             Written::GivenBack => return Ok(None),
+            Written::Bound => {
+                self.learn_bounds(items).await?;
+                let jobs: Vec<NewJob> = items.iter().map(|item| item.job.clone()).collect();
+                return Box::pin(self.insert_unique(&jobs, partial)).await.map(Some);
+            }
             Written::Taken => {
                 let known = self.known(items.iter().collect()).await?;
                 let answers = items.iter().zip(known);
@@ -199,6 +207,7 @@ impl PostgresStore {
             }
             Err(code) if code == CONFLICT => return Ok(Written::Taken),
             Err(code) if code == GIVEN_BACK => return Ok(Written::GivenBack),
+            Err(code) if code == BOUND => return Ok(Written::Bound),
             Err(code) => return Err(no_answer(&format!("an insert (SQLSTATE {code})"))),
         };
         let mut answers = vec![Inserted::Skipped; items.len()];
@@ -247,6 +256,7 @@ impl PostgresStore {
         let rows = match written {
             Ok(rows) => rows,
             Err(code) if code == GIVEN_BACK => return Ok(Written::GivenBack),
+            Err(code) if code == BOUND => return Ok(Written::Bound),
             Err(code) => return Err(no_answer(&format!("an insert (SQLSTATE {code})"))),
         };
         let seq = rows.first().map(|row| get::<Option<i64>>(row, "seq")).transpose()?.flatten();

@@ -53,7 +53,11 @@ impl PostgresStore {
         for (row, answer) in rows.into_iter().zip(answers) {
             match answer {
                 // They wait until there is room.
-                Inserted::Refused(Refusal::LanesFull { .. } | Refusal::StoreFull { .. })
+                Inserted::Refused(
+                    Refusal::LanesFull { .. }
+                    | Refusal::WaitingFull { .. }
+                    | Refusal::StoreFull { .. },
+                )
                 | Inserted::Skipped => {}
                 Inserted::Refused(refusal) => {
                     self.note_refused(row, &refusal.to_string()).await?;

@@ -28,6 +28,7 @@ mod lanes;
 mod limits;
 mod link;
 mod look;
+mod look_up;
 pub mod migrate;
 mod moving;
 mod node;

@@ -4,6 +4,8 @@
 //! Where nothing is limited, nobody takes that lock alone and nothing here runs.
 //!
 //! - `policies`: what operators allow, and what this node knows of it
+//! - `bounds`: queues that let only so many jobs wait
+//! - `budgets`: how fast failed attempts come back
 //! - `enter`: where jobs go that come or come back, and which keys are noted then
 //! - `desk`: what is known under the lock, and who stands where; no IO
 //! - `read`, `write`: fill the desk, and write down what was decided there
@@ -13,6 +15,8 @@
 //! - `serve`: when lines are served: after calls, and by sweeps
 //! - `rouse`: room that comes with time, on the node that used up what there was
 
+pub(crate) mod bounds;
+pub(crate) mod budgets;
 mod desk;
 mod enter;
 mod give;
@@ -25,7 +29,7 @@ mod turns;
 mod write;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use taskwright_core::{Policies, Timestamp};
@@ -43,11 +47,16 @@ const REMEMBERED_MAX: usize = 10_000;
 pub(crate) struct PolicySet {
     pub version: i64,
     pub policies: Policies,
+    /// Whether any of them says what may start.
+    pub limits_starts: bool,
+    /// Whether any queue lets only so many jobs wait.
+    pub has_bounds: bool,
 }
 
 /// What this node knows of limits.
 pub(crate) struct Limits {
     known: RwLock<HashMap<i32, Arc<PolicySet>>>,
+    has_bounds: AtomicBool,
     turns: Mutex<HashMap<i32, Arc<tokio::sync::Mutex<()>>>>,
     /// Behind which line a sweep looks next whether it was forgotten.
     looked_at: AtomicI64,
@@ -61,6 +70,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             known: RwLock::default(),
+            has_bounds: AtomicBool::new(false),
             turns: Mutex::default(),
             looked_at: AtomicI64::new(i64::MIN),
             grows_at: Mutex::default(),
@@ -77,6 +87,10 @@ impl Limits {
 
     fn keep(&self, namespace: i32, set: PolicySet) -> Arc<PolicySet> {
         let set = Arc::new(set);
+        // It stays so: nobody is harmed who looks for none.
+        if set.has_bounds {
+            self.has_bounds.store(true, Ordering::Relaxed);
+        }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED_MAX {
             known.clear();
@@ -110,8 +124,13 @@ impl Limits {
         Arc::clone(turns.entry(namespace).or_default())
     }
 
-    /// Whether something in the namespace is limited, as far as this node knows.
+    /// Whether any queue of any namespace lets only so many jobs wait, as far as this node knows.
+    pub fn has_bounds(&self) -> bool {
+        self.has_bounds.load(Ordering::Relaxed)
+    }
+
+    /// Whether what may start in the namespace is limited, as far as this node knows.
     pub fn is_limited(&self, namespace: i32) -> bool {
-        self.known(namespace).is_some_and(|set| !set.policies.is_empty())
+        self.known(namespace).is_some_and(|set| set.limits_starts)
     }
 }

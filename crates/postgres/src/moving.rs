@@ -275,7 +275,7 @@ impl PostgresStore {
                 let mut changes = Changes::default();
                 let mut keys = Keys::default();
                 let came = || new.iter().map(|(place, _)| &jobs[*place].record.job);
-                let policies = self.policies_for(&transaction, came()).await?;
+                let policies = self.policies_for(&transaction, came(), false).await?;
                 self.note_lines(&transaction, notes_of(came())).await?;
                 for (place, seq) in &new {
                     let Arriving { record, lane, kind, namespace } = &jobs[*place];

@@ -12,6 +12,8 @@ use taskwright_core::{
 };
 use taskwright_store::{CancelOrder, Event, Outcome, Retry};
 
+use crate::limits::budgets::Budgets;
+
 /// Where the row of a job is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shelf {
@@ -108,11 +110,12 @@ impl Record {
         });
     }
 
-    /// What a report makes of the job.
+    /// What a report makes of the job, which takes its place in the retry budgets.
     pub fn report(
         &mut self,
         token: Token,
         outcome: Outcome,
+        budgets: &mut Budgets,
         now: Timestamp,
     ) -> Result<StateName, Refused> {
         let is_current = self.job.life.token() == Some(token);
@@ -136,11 +139,12 @@ impl Record {
                     Retry::After(wait) => Some(now.plus(wait)),
                     Retry::Never => None,
                 };
+                let due_at = due_at.map(|at| budgets.take(&self.job, token, at, now));
                 let next = due_at.map(|at| place(at, priority, now));
                 let event = E::Failed { token, next };
                 self.change(&event, due_at.unwrap_or(run_at), Some(error), now)
             }
-            Outcome::TimedOut => self.time_out(token, now),
+            Outcome::TimedOut => self.time_out(token, budgets, now),
             Outcome::Snoozed { delay } => {
                 let due_at = now.plus(delay);
                 let place = place(due_at, priority, now);
@@ -173,10 +177,15 @@ impl Record {
     }
 
     /// The attempt ran too long.
-    pub fn time_out(&mut self, token: Token, now: Timestamp) -> Result<StateName, Refused> {
+    pub fn time_out(
+        &mut self,
+        token: Token,
+        budgets: &mut Budgets,
+        now: Timestamp,
+    ) -> Result<StateName, Refused> {
         let Job { priority, started_at, .. } = self.job;
         let ran = now.since(started_at.unwrap_or(now));
-        let due_at = self.retry_at(now);
+        let due_at = budgets.take(&self.job, token, self.retry_at(now), now);
         let next = place(due_at, priority, now);
         let error = Some(JobError::timed_out(ran));
         self.change(&E::TimedOut { token, next }, due_at, error, now)

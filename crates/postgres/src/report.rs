@@ -121,7 +121,7 @@ impl PostgresStore {
                 let Report { id, token, outcome, .. } = &reports[place];
                 let now = held.now;
                 let Some(record) = held.jobs.get_mut(id) else { return Reported::Unknown };
-                match record.report(*token, outcome.clone(), now) {
+                match record.report(*token, outcome.clone(), &mut held.budgets, now) {
                     Ok(state) => Reported::Applied { state },
                     Err(Refused::Already(_)) => Reported::Already,
                     Err(Refused::Stale | Refused::Impossible(_)) => Reported::Stale,

@@ -95,12 +95,12 @@ impl PostgresStore {
         if begun.overdue {
             swept.timed_out = self
                 .spend(&mut left, &mut swept.more, OVERDUE, begun.now, |held| {
-                    let now = held.now;
+                    let Held { now, jobs, budgets, .. } = held;
                     let time_out = |record: &mut crate::record::Record| {
                         let token = record.job.life.token()?;
-                        record.time_out(token, now).ok()
+                        record.time_out(token, budgets, *now).ok()
                     };
-                    held.jobs.values_mut().filter_map(time_out).count()
+                    jobs.values_mut().filter_map(time_out).count()
                 })
                 .await?;
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use taskwright_core::limits::{ID_WINDOW, LANES_MAX};
+use taskwright_core::limits::LANES_MAX;
 use taskwright_core::{
     Job, JobId, Life, NewJob, OnConflict, Place, Replace, State, StateName, Timestamp,
 };
@@ -15,42 +15,18 @@ use uuid::Uuid;
 use crate::change::{Held, Lacking, Selection};
 use crate::connect::Fault;
 use crate::fresh::{Fresh, INSERT};
-use crate::insert::{FORGOTTEN, Item, Known, without_writing};
-use crate::keys::{KEYS_TRIED_MAX, LOST, key_text, keys_taken};
+use crate::insert::{FORGOTTEN, Item, without_writing};
+use crate::keys::{KEYS_TRIED_MAX, LOST, keys_taken};
 use crate::lanes::{GIVEN_BACK, Lane};
 use crate::limits::CHANGED;
-use crate::link::{Argument, Transaction, micros, no_answer};
-use crate::row::{get, state_numbered};
+use crate::limits::bounds::{BOUND, Places, Rooms};
+use crate::link::{Argument, Transaction, no_answer};
+use crate::look_up::{Asked, Holder, Looked};
+use crate::row::get;
 use crate::store::PostgresStore;
 use crate::ticks::{Change, uncounted};
 
 const HOLDERS: &str = "select seq from taskwright.job where seq = any($1) order by seq for update";
-
-/// The job that holds a key.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Holder {
-    pub seq: u64,
-    pub id: JobId,
-    state: StateName,
-    attempt: i32,
-}
-
-impl Holder {
-    /// Whether it may still be changed; only a look at its locked row tells.
-    fn may_wait(&self) -> bool {
-        self.attempt == 0 && matches!(self.state, StateName::Available | StateName::Blocked)
-    }
-}
-
-/// What stands in the way of a new job.
-#[derive(Copy, Clone)]
-pub(crate) struct Looked {
-    pub known: Option<Known>,
-    pub holder: Option<Holder>,
-}
-
-/// A job of which one wants to know what stands in its way: its namespace, id, fingerprint and key.
-pub(crate) type Asked<'j> = (i32, JobId, u64, Option<&'j str>);
 
 /// What becomes of a job of a call.
 enum Fate {
@@ -80,6 +56,7 @@ struct Planner<'a> {
     now: Timestamp,
     /// The places of jobs for whose lanes there is no room.
     full: &'a HashSet<usize>,
+    rooms: Rooms,
     fresh: BTreeMap<usize, NewJob>,
     ids: HashMap<(i32, JobId), usize>,
     keys: HashMap<(i32, &'a str), usize>,
@@ -91,9 +68,10 @@ impl<'a> Planner<'a> {
         namespaces: &'a [i32],
         now: Timestamp,
         full: &'a HashSet<usize>,
+        rooms: Rooms,
     ) -> Self {
         let (fresh, ids, keys) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Planner { jobs, namespaces, now, full, fresh, ids, keys }
+        Planner { jobs, namespaces, now, full, rooms, fresh, ids, keys }
     }
 
     fn plan(mut self, looked: &[Looked]) -> Plan {
@@ -121,6 +99,9 @@ impl<'a> Planner<'a> {
         }
         if self.full.contains(&place) {
             return Fate::Answered(Inserted::Refused(Refusal::LanesFull { max: LANES_MAX }));
+        }
+        if let Some(refusal) = self.rooms.take(namespace, &job.queue) {
+            return Fate::Answered(Inserted::Refused(refusal));
         }
         self.ids.insert((namespace, job.id), place);
         let life = Life::new(1, 0, Place::Intake);
@@ -272,8 +253,14 @@ impl PostgresStore {
         }
         let mut full = HashSet::new();
         for _ in 0..KEYS_TRIED_MAX {
+            // First the room: a job that was written since then is known, and is not refused.
+            let rooms = match change {
+                None => self.rooms(jobs, &namespaces).await?,
+                // Those who made the schedule have gone: nobody would hear that a queue is full.
+                Some(_) => Rooms::default(),
+            };
             let (now, looked) = self.look_up(&asked(jobs, &namespaces)).await?;
-            let plan = Planner::new(jobs, &namespaces, now, &full).plan(&looked);
+            let plan = Planner::new(jobs, &namespaces, now, &full, rooms.clone()).plan(&looked);
             if !partial && plan.is_refused() {
                 return Ok(Ticked::Done { inserted: plan.refused() });
             }
@@ -299,7 +286,7 @@ impl PostgresStore {
             }
             let replacing = plan.replacing(&namespaces);
             let (seqs, replaced, held) =
-                match self.write_unique(jobs, &items, replacing, change).await? {
+                match self.write_unique(jobs, &items, replacing, &rooms, change).await? {
                     Attempted::Written(written) => written,
                     Attempted::Again => continue,
                     Attempted::Uncounted(ticked) => return Ok(ticked),
@@ -317,13 +304,18 @@ impl PostgresStore {
         jobs: &[NewJob],
         items: &[Item],
         replacing: BTreeMap<i32, Vec<(usize, Holder, Replace)>>,
+        rooms: &Rooms,
         change: Option<&Change<'_>>,
     ) -> Result<Attempted> {
         if items.is_empty() && replacing.is_empty() && change.is_none() {
             return Ok(Attempted::Written((Vec::new(), HashMap::new(), Vec::new())));
         }
         let all: Vec<&Item> = items.iter().collect();
-        let fresh = Fresh::of(&all, self.clock.shown(), false, self.entering(&all).await?);
+        let mut fresh = Fresh::of(&all, self.clock.shown(), false, self.entering(&all).await?);
+        let anyway = || change.map(|_| Places::default());
+        if let Some(places) = rooms.places(items).or_else(anyway) {
+            fresh = fresh.with_places(places, self.tally.from());
+        }
         if replacing.is_empty() && change.is_none() {
             return match self.link.attempt(INSERT, &fresh.arguments()).await? {
                 Ok(rows) => Ok(Attempted::Written((seqs_in(&rows)?, HashMap::new(), Vec::new()))),
@@ -374,8 +366,8 @@ impl PostgresStore {
                 items.iter().map(|item| Uuid::from_u128(item.job.id.as_u128())).collect();
             self.forget_ids(&ids).await?;
         }
-        if code == CHANGED {
-            self.read_policies_again(&items.iter().collect::<Vec<_>>()).await?;
+        if code == CHANGED || code == BOUND {
+            self.learn_bounds(items).await?;
         }
         if code == GIVEN_BACK {
             let lanes: Vec<Lane> = items.iter().map(Item::wanted_lane).collect();
@@ -414,36 +406,6 @@ impl PostgresStore {
         self.save(tx, &held, lacking).await?;
         Ok(held)
     }
-
-    /// The store's time, and what stands in the way of some jobs.
-    pub(crate) async fn look_up(&self, asked: &[Asked<'_>]) -> Result<(Timestamp, Vec<Looked>)> {
-        let namespaces: Vec<i32> = asked.iter().map(|(namespace, ..)| *namespace).collect();
-        let ids: Vec<Uuid> =
-            asked.iter().map(|(_, id, ..)| Uuid::from_u128(id.as_u128())).collect();
-        let fingerprints: Vec<i64> =
-            asked.iter().map(|(.., print, _)| print.cast_signed()).collect();
-        let keys: Vec<_> = asked.iter().map(|(.., key)| key.map(key_text)).collect();
-        let rows = self
-            .link
-            .query(
-                "select * from taskwright.look_up($1, $2, $3, $4, $5, $6)",
-                &[
-                    (&self.clock.shown(), Type::INT8),
-                    (&micros(ID_WINDOW), Type::INT8),
-                    (&namespaces, Type::INT4_ARRAY),
-                    (&ids, Type::UUID_ARRAY),
-                    (&fingerprints, Type::INT8_ARRAY),
-                    (&keys, Type::TEXT_ARRAY),
-                ],
-            )
-            .await?;
-        let now = rows.first().map(|row| get(row, "now")).transpose()?.unwrap_or(0);
-        let looked = rows.iter().map(looked).collect::<Result<Vec<_>>>()?;
-        if looked.len() != asked.len() {
-            return Err(no_answer("what is known of some jobs"));
-        }
-        Ok((Timestamp::from_micros(now), looked))
-    }
 }
 
 fn asked<'j>(jobs: &'j [NewJob], namespaces: &[i32]) -> Vec<Asked<'j>> {
@@ -457,31 +419,6 @@ fn holds_its_key(job: &Job, now: Timestamp) -> bool {
         !matches!(job.life.state, State::Available(_) | State::Blocked | State::Running(_));
     let unique = job.extras.unique.as_ref();
     !has_ended && unique.is_some_and(|unique| unique.is_held(&job.life, job.created_at, now))
-}
-
-fn looked(row: &Row) -> Result<Looked> {
-    let state = |column| {
-        let number = get::<Option<i16>>(row, column)?;
-        state_numbered(number.unwrap_or(1))
-    };
-    let known = match get::<Option<i64>>(row, "seq")? {
-        None => None,
-        Some(seq) => Some(Known {
-            seq: seq.unsigned_abs(),
-            is_conflict: get(row, "conflict")?,
-            state: state("state")?,
-        }),
-    };
-    let holder = match get::<Option<i64>>(row, "holder_seq")? {
-        None => None,
-        Some(seq) => Some(Holder {
-            seq: seq.unsigned_abs(),
-            id: JobId::from_u128(get::<Uuid>(row, "holder")?.as_u128()),
-            state: state("holder_state")?,
-            attempt: get::<Option<i32>>(row, "holder_attempt")?.unwrap_or(0),
-        }),
-    };
-    Ok(Looked { known, holder })
 }
 
 /// The numbers of new jobs, in order.

@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "limits/bounds.rs"]
+mod bounds;
 #[path = "limits/contended.rs"]
 mod contended;
 #[path = "limits/forgotten.rs"]

@@ -36,6 +36,8 @@ struct CommandFields<'a> {
     rate: Option<RateFields>,
     fair: Option<bool>,
     weight: Option<u32>,
+    retries: Option<RateFields>,
+    waiting: Option<u32>,
     priority: Option<i8>,
     run_at: Option<Parsed<Instant>>,
 }
@@ -154,13 +156,15 @@ impl CommandFields<'_> {
             rate: self.rate.map(Rate::from),
             fair: self.fair.unwrap_or(false),
             weight: self.weight,
+            retries: self.retries.map(Rate::from),
+            waiting: self.waiting,
         };
         Ok((subject, (!policy.is_empty()).then_some(policy)))
     }
 
     fn refuse_misplaced(&self, at: At) -> Result<()> {
         use CommandWord::{Adjust, Cancel, Delete, Pause, Redrive, Resume, SetPolicy};
-        let fields: [(_, _, &[CommandWord]); 13] = [
+        let fields: [(_, _, &[CommandWord]); 15] = [
             ("id", self.id.is_some(), &[Cancel, Redrive, Adjust, Delete]),
             ("queue", self.queue.is_some(), &[Pause, Resume, SetPolicy]),
             ("task", self.task.is_some(), &[SetPolicy]),
@@ -170,6 +174,8 @@ impl CommandFields<'_> {
             ("rate", self.rate.is_some(), &[SetPolicy]),
             ("fair", self.fair.is_some(), &[SetPolicy]),
             ("weight", self.weight.is_some(), &[SetPolicy]),
+            ("retries", self.retries.is_some(), &[SetPolicy]),
+            ("waiting", self.waiting.is_some(), &[SetPolicy]),
             ("reason", self.reason.is_some(), &[Cancel]),
             ("attempts", self.attempts.is_some(), &[Redrive]),
             ("priority", self.priority.is_some(), &[Adjust]),

@@ -355,6 +355,7 @@ fn write_enqueued(enqueued: &Enqueued, object: &mut write::Object<'_>) {
                 Refusal::IdConflict(_) => ("conflict", None),
                 Refusal::UniqueTaken { .. } => ("unique_taken", None),
                 Refusal::LanesFull { max } => ("lanes_full", Some((None, *max as u64))),
+                Refusal::WaitingFull { max, .. } => ("waiting_full", Some((None, u64::from(*max)))),
                 Refusal::StoreFull { used, max } => ("store_full", Some((Some(*used), *max))),
             };
             fields.word("code", code);
@@ -365,6 +366,7 @@ fn write_enqueued(enqueued: &Enqueued, object: &mut write::Object<'_>) {
                     fields.text("unique_key", key);
                     fields.id("holder", *holder);
                 }
+                Refusal::WaitingFull { queue, .. } => fields.name("queue", queue),
                 Refusal::LanesFull { .. } | Refusal::StoreFull { .. } => {}
             }
             if let Some((used, max)) = sizes {
@@ -402,6 +404,7 @@ struct RefusedFields<'a> {
     code: Text<'a>,
     unique_key: Option<Text<'a>>,
     holder: Option<Parsed<JobId>>,
+    queue: Option<Parsed<Name>>,
     used: Option<u64>,
     max: Option<u64>,
 }
@@ -435,6 +438,10 @@ impl RefusedFields<'_> {
         match &*self.code.0 {
             "lanes_full" => Refusal::LanesFull { max: usize::try_from(max).unwrap_or(usize::MAX) },
             "store_full" => Refusal::StoreFull { used: self.used.unwrap_or(0), max },
+            "waiting_full" => Refusal::WaitingFull {
+                queue: self.queue.map_or_else(Name::default_name, |queue| queue.0),
+                max: u32::try_from(max).unwrap_or(u32::MAX),
+            },
             "unique_taken" => Refusal::UniqueTaken {
                 key: self.unique_key.as_ref().map_or("", |key| &*key.0).into(),
                 holder: self.holder.map_or(id, |holder| holder.0),

@@ -73,6 +73,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<(Subject, Option<Policy>)> {
         #[serde(default)]
         fair: bool,
         weight: Option<u32>,
+        retries: Option<RateFields>,
+        waiting: Option<u32>,
     }
 
     let fields: Fields<'_> = read("policy request", body)?;
@@ -83,8 +85,9 @@ pub(crate) fn decode(body: &[u8]) -> Result<(Subject, Option<Policy>)> {
         key: fields.key.as_ref(),
     };
     let subject = named.subject(|field, cause| invalid(field, cause), &mut Names::default())?;
-    let Fields { concurrency, fair, weight, .. } = fields;
-    let policy = Policy { concurrency, rate: fields.rate.map(Rate::from), fair, weight };
+    let Fields { concurrency, fair, weight, waiting, .. } = fields;
+    let (rate, retries) = (fields.rate.map(Rate::from), fields.retries.map(Rate::from));
+    let policy = Policy { concurrency, rate, fair, weight, retries, waiting };
     Ok((subject, (!policy.is_empty()).then_some(policy)))
 }
 
@@ -106,18 +109,27 @@ pub(crate) fn write_policy(
     if let Some(concurrency) = policy.concurrency {
         object.number("concurrency", u64::from(concurrency));
     }
-    if let Some(rate) = policy.rate {
-        object.object("rate", |fields| {
+    let mut write_rate = |field, rate: Rate| {
+        object.object(field, |fields| {
             fields.number("count", u64::from(rate.count));
             fields.number("period_ms", rate.period_ms);
             fields.number("burst", u64::from(rate.burst));
         });
+    };
+    if let Some(rate) = policy.rate {
+        write_rate("rate", rate);
+    }
+    if let Some(retries) = policy.retries {
+        write_rate("retries", retries);
     }
     if policy.fair {
         object.flag("fair", true);
     }
     if let Some(weight) = policy.weight {
         object.number("weight", u64::from(weight));
+    }
+    if let Some(waiting) = policy.waiting {
+        object.number("waiting", u64::from(waiting));
     }
 }
 
@@ -147,6 +159,8 @@ struct PolicyFields<'a> {
     #[serde(default)]
     fair: bool,
     weight: Option<u32>,
+    retries: Option<RateFields>,
+    waiting: Option<u32>,
 }
 
 pub(crate) fn decode_reply(body: &[u8]) -> Result<Vec<(Subject, Policy)>> {
@@ -161,9 +175,9 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Vec<(Subject, Policy)>> {
         };
         let at = At { list: "policies", item };
         let subject = named.subject(|field, cause| at.invalid(field, cause), &mut names)?;
-        let rate = fields.rate.map(Rate::from);
-        let PolicyFields { concurrency, fair, weight, .. } = fields;
-        Ok((subject, Policy { concurrency, rate, fair, weight }))
+        let (rate, retries) = (fields.rate.map(Rate::from), fields.retries.map(Rate::from));
+        let PolicyFields { concurrency, fair, weight, waiting, .. } = fields;
+        Ok((subject, Policy { concurrency, rate, fair, weight, retries, waiting }))
     });
     policies.collect()
 }

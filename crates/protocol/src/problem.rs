@@ -20,7 +20,7 @@ pub const fn status(code: ErrorCode) -> u16 {
         ErrorCode::Denied => 403,
         ErrorCode::NotFound => 404,
         ErrorCode::StoreFull => 507,
-        ErrorCode::Busy => 429,
+        ErrorCode::Busy | ErrorCode::WaitingFull => 429,
         ErrorCode::Unavailable | ErrorCode::Stopped | ErrorCode::Closed | ErrorCode::Locked => 503,
         ErrorCode::Corrupt | ErrorCode::TooNew | ErrorCode::Unusable => 500,
     }
@@ -53,6 +53,7 @@ const fn title(code: ErrorCode) -> &'static str {
         ErrorCode::Denied => "This is not allowed",
         ErrorCode::NotFound => "There is no such thing",
         ErrorCode::StoreFull => "The store is full",
+        ErrorCode::WaitingFull => "As many jobs wait as may",
         ErrorCode::Busy => "Too much is waiting",
         ErrorCode::Unavailable => "The store or server cannot be reached",
         ErrorCode::Stopped => "The store has stopped",

@@ -3,6 +3,7 @@
 //! A store's crate says how to open one ([`Harness`]) and gets a test for each function with
 //! [`conformance!`](macro@crate::conformance). What is not in the contract is not expected here.
 
+mod budgets;
 mod claim;
 mod control;
 mod documents;
@@ -33,6 +34,7 @@ use crate::clock::ManualClock;
 use crate::contract::Store;
 use crate::retention::Retention;
 
+pub use budgets::*;
 pub use claim::*;
 pub use control::*;
 pub use documents::*;
@@ -222,6 +224,20 @@ macro_rules! conformance {
                 a1_a_task_runs_so_many_at_once
                 a_waiting_claim_is_fed_by_room
                 a3_a_queue_starts_so_many_in_a_time
+                // budgets
+                b1_retries_come_back_by_the_budget
+                b1_a_longer_wait_is_kept
+                b1_only_retries_take_a_place
+                b1_a_budget_survives_a_restart
+                b1_a_changed_budget_begins_anew
+                b1_a_budget_is_of_one_queue
+                w1_a_full_queue_refuses_new_jobs
+                w1_a_whole_call_is_refused
+                w1_what_is_known_is_no_new_job
+                w1_what_comes_back_is_never_refused
+                w1_ticks_are_never_refused
+                w1_full_queues_are_those_of_the_moment
+                w1_many_callers_fill_a_queue_to_its_bound
                 // lines
                 a2_jobs_without_room_stand_in_line
                 each_key_of_a_pattern_is_limited_for_itself

@@ -40,6 +40,10 @@ pub trait Store: Send + Sync + 'static {
     /// `run_at`, the place that belongs to it. Items of one call see what the ones before them did.
     /// A known id is `Existing` before its key matters. A repetition (S4) may find the key free.
     ///
+    /// **W1** A new job to a queue whose policy lets only so many wait (`Policy::waiting`) is refused
+    /// with `WaitingFull` where no fewer jobs of the queue are available, in whatever place; known ids
+    /// and duplicates are not. Nothing but an insert is refused for it: no tick, import or command.
+    ///
     /// `seq` grows with each job, in input order. The job is ready at once, due now, or waits until
     /// `run_at` where that lies in the future of the store's time. A lane (queue × task ×
     /// requirement) counts against `LANES_MAX` at least while it has jobs that have not ended.
@@ -88,6 +92,10 @@ pub trait Store: Send + Sync + 'static {
     /// - `Failed` and `TimedOut` run again after the wait that `Retry` says: for `ByPolicy`
     ///   `RetryPolicy::delay(failures, retry::seed(id, attempt))`, the failure counted. `run_at`
     ///   becomes that instant; without a wait the job is ready at once. `Snoozed` likewise.
+    ///
+    ///   **B1** Where its queue has a retry budget (`Policy::retries`), such a job takes its place in it,
+    ///   in the order of the reports, and is due no earlier than `Rate::retry` says; a job that is not
+    ///   available afterwards takes none.
     /// - `Released` keeps the instant the job is due at, and so its place in the order.
     /// - `Cancelled` is a wish to cancel and then a release, in one: its verdict is `released`.
     /// - `Checkpoint` ends nothing: it answers `Applied` with `running` each time, or `Stale`.
@@ -155,7 +163,8 @@ pub trait Store: Send + Sync + 'static {
     /// **S4** A tick counts only if the document has the `expected` revision, so of several nodes
     /// that decide the same at once one is `Done`. One whose `revision` is the document's own answers
     /// `Already`, and anything else `Conflict`: neither changes anything. The jobs are
-    /// written as by a partial `insert`, after the change of the document.
+    /// written as by a partial `insert`, after the change of the document, however many wait in their
+    /// queues (W1).
     ///
     /// There are at most `DOCUMENTS_MAX` documents of a kind in a namespace; another one is `Full`.
     async fn tick(&self, ticks: Vec<Tick>) -> Result<Vec<Ticked>>;

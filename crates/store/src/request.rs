@@ -50,6 +50,12 @@ pub enum Refusal {
          queues and requirements"
     )]
     LanesFull { max: usize },
+    /// As many jobs wait in its queue as its limit lets wait.
+    #[error(
+        "queue {queue} lets {max} jobs wait, and no fewer do; try again when some have started, or \
+         set a higher limit"
+    )]
+    WaitingFull { queue: Name, max: u32 },
     /// There is no room for another live job.
     #[error("the store is full: {used} of {max} bytes hold live jobs; wait until some have ended")]
     StoreFull { used: u64, max: u64 },

@@ -189,3 +189,86 @@ fn groups_of_a_fair_queue_take_turns_by_weight() {
     assert_eq!(of_mail.room(Usage::default(), NOW), u32::MAX);
     assert_eq!(of_mail.ready_room(Usage::default(), NOW), turns::READY_MAX);
 }
+
+/// The instants of retries of attempts that fail at `NOW`, in seconds after it.
+fn retried(budget: Rate, failures: usize) -> Vec<u64> {
+    let mut arrival = Timestamp::ZERO;
+    let mut next = || {
+        let (at, after) = budget.retry(arrival, NOW);
+        arrival = after;
+        at.since(NOW).as_secs()
+    };
+    (0..failures).map(|_| next()).collect()
+}
+
+#[test]
+fn a_budget_spreads_retries() {
+    assert_eq!(retried(Rate::new(10, SECOND * 60), 4), [0, 6, 12, 18]);
+    let budget = Rate { burst: 3, ..Rate::new(60, SECOND * 60) };
+    assert_eq!(retried(budget, 6), [0, 0, 0, 1, 2, 3]);
+}
+
+#[test]
+fn a_budget_puts_nothing_off_for_more_than_a_day() {
+    let day = RETRY_BUDGET_MAX.as_secs();
+    assert_eq!(retried(Rate::new(1, SECOND * 40_000), 5), [0, 40_000, 80_000, day, day]);
+    assert_eq!(retried(Rate::new(1, SECOND * 1_000_000), 3), [0, day, day]);
+    // What was put off for a day leaves no longer backlog than that.
+    let budget = Rate { burst: 2, ..Rate::new(1, SECOND * 40_000) };
+    let mut arrival = Timestamp::ZERO;
+    for _ in 0..100 {
+        arrival = budget.retry(arrival, NOW).1;
+    }
+    let later = NOW.plus(RETRY_BUDGET_MAX);
+    assert_eq!(budget.retry(arrival, later).0, later);
+}
+
+#[test]
+fn a_budget_is_never_exceeded() {
+    let mut next = numbers(11);
+    for _ in 0..200 {
+        let burst = 1 + next(4) as u32;
+        let budget =
+            Rate { burst, ..Rate::new(1 + next(20) as u32, SECOND * (1 + next(30) as u32)) };
+        let (mut arrival, mut now, mut given) = (Timestamp::ZERO, NOW, Vec::new());
+        for _ in 0..200 {
+            now = now.plus(Duration::from_millis(next(400)));
+            let (at, after) = budget.retry(arrival, now);
+            assert!(at >= now && given.last().is_none_or(|last| at >= *last), "in order");
+            arrival = after;
+            given.push(at);
+        }
+        let last = now.plus(RETRY_BUDGET_MAX);
+        for (first, &from) in given.iter().enumerate() {
+            for (count, &to) in given[first..].iter().enumerate().filter(|(_, to)| **to < last) {
+                let time = to.since(from).as_micros();
+                let by_rate =
+                    time * u128::from(budget.count) / (u128::from(budget.period_ms) * 1_000);
+                assert!(count as u128 <= u128::from(burst) + by_rate, "{count} in {time} µs");
+            }
+        }
+    }
+}
+
+#[test]
+fn another_budget_begins_anew() {
+    let number = |budget| LineKey::budget(&Name::default_name(), &name("mail"), &budget);
+    let minute = Rate::new(10, SECOND * 60);
+    assert_eq!(number(minute), number(minute));
+    assert_ne!(number(minute), number(Rate { burst: 2, ..minute }));
+    assert_ne!(number(minute), number(Rate { count: 11, ..minute }));
+}
+
+#[test]
+fn what_limits_no_starts_sends_nobody_into_a_line() {
+    let waiting = Policy { waiting: Some(3), ..Policy::default() };
+    let budget = Policy { retries: Some(Rate::new(1, SECOND)), ..Policy::default() };
+    let mut policies = Policies::default();
+    policies.set(Subject::Key("api".into()), Some(waiting));
+    policies.set(Subject::Queue(name("mail")), Some(Policy { waiting: Some(3), ..budget }));
+    assert_eq!(policies.of_key(&LineKey::Key("api".into())), None);
+    assert!(!waiting.limits_starts() && !budget.limits_starts() && !waiting.is_empty());
+    assert_eq!(policies.waiting_of(&name("mail")), Some(3));
+    assert_eq!(policies.budget_of(&name("mail")), budget.retries);
+    assert_eq!(policies.waiting_of(&name("other")), None);
+}

@@ -21,6 +21,10 @@ const RATE_PERIOD_MS: Tag = Tag::unsigned(8);
 const RATE_BURST: Tag = Tag::unsigned(9);
 const FAIR: Tag = Tag::flag(10);
 const WEIGHT: Tag = Tag::unsigned(11);
+const RETRIES_COUNT: Tag = Tag::unsigned(13);
+const RETRIES_PERIOD_MS: Tag = Tag::unsigned(14);
+const RETRIES_BURST: Tag = Tag::unsigned(15);
+const WAITING: Tag = Tag::unsigned(16);
 
 /// Appends the fields and the end of the record.
 pub fn put_policy(writer: &mut Writer<'_>, fact: &PolicyFact) {
@@ -49,6 +53,14 @@ pub fn put_policy(writer: &mut Writer<'_>, fact: &PolicyFact) {
     if let Some(weight) = policy.weight {
         writer.unsigned(WEIGHT, weight);
     }
+    if let Some(retries) = policy.retries {
+        writer.unsigned(RETRIES_COUNT, retries.count);
+        writer.unsigned(RETRIES_PERIOD_MS, retries.period_ms);
+        writer.unsigned(RETRIES_BURST, retries.burst);
+    }
+    if let Some(waiting) = policy.waiting {
+        writer.unsigned(WAITING, waiting);
+    }
     writer.end();
 }
 
@@ -60,6 +72,7 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
     let (mut group, mut key): (Option<Arc<str>>, Option<Arc<str>>) = (None, None);
     let (mut concurrency, mut count, mut period_ms, mut burst) = (None, None, None, None);
     let (mut fair, mut weight) = (false, None);
+    let (mut retries, mut waiting) = ((None, None, None), None);
     while let Some(tag) = reader.tag(RECORD)? {
         match tag {
             NAMESPACE => namespace = Some(name(reader)?),
@@ -73,6 +86,10 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
             RATE_BURST => burst = Some(reader.unsigned()?),
             FAIR => fair = true,
             WEIGHT => weight = Some(reader.unsigned()?),
+            RETRIES_COUNT => retries.0 = Some(reader.unsigned()?),
+            RETRIES_PERIOD_MS => retries.1 = Some(reader.unsigned()?),
+            RETRIES_BURST => retries.2 = Some(reader.unsigned()?),
+            WAITING => waiting = Some(reader.unsigned()?),
             _ => return Err(reader.unknown()),
         }
     }
@@ -83,12 +100,13 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
         (None, None, None, Some(key)) => Subject::Key(key),
         _ => return Err(missing("subject")),
     };
-    let rate = match (count, period_ms, burst) {
-        (None, None, None) => None,
-        (Some(count), Some(period_ms), Some(burst)) => Some(Rate { count, period_ms, burst }),
-        _ => return Err(missing("whole rate")),
+    let rate = |parts| match parts {
+        (None, None, None) => Ok(None),
+        (Some(count), Some(period_ms), Some(burst)) => Ok(Some(Rate { count, period_ms, burst })),
+        _ => Err(missing("whole rate")),
     };
-    let policy = Policy { concurrency, rate, fair, weight };
+    let (rate, retries) = (rate((count, period_ms, burst))?, rate(retries)?);
+    let policy = Policy { concurrency, rate, fair, weight, retries, waiting };
     Ok(PolicyFact {
         namespace: namespace.ok_or(missing("namespace"))?,
         subject,

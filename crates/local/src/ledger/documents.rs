@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use taskwright_core::Timestamp;
 use taskwright_core::limits::{DOCUMENTS_MAX, DOCUMENTS_PAGE_MAX};
-use taskwright_store::{Document, DocumentId, Insert, Result, Tick, Ticked, Wanted};
+use taskwright_store::{Document, DocumentId, Result, Tick, Ticked, Wanted};
 
 use super::{Archive, Ledger};
 use crate::change::{Audit, Change, DocumentFact};
@@ -97,7 +97,8 @@ impl Ledger {
         let fact = DocumentFact { id, document };
         self.changes.push(Change::Document(Box::new(fact.clone())));
         self.documents.set(fact);
-        Ok(Ticked::Done { inserted: self.insert(Insert { jobs, partial: true }, archive)? })
+        // Those who made the schedule have gone: nobody would hear that a queue is full.
+        Ok(Ticked::Done { inserted: self.insert_freely(jobs, archive)? })
     }
 
     /// See `Store::documents`.

@@ -17,20 +17,34 @@ impl Ledger {
     /// See `Store::insert`.
     pub fn insert(&mut self, insert: Insert, archive: &mut dyn Archive) -> Result<Vec<Inserted>> {
         if insert.partial {
-            return insert.jobs.into_iter().map(|job| self.insert_one(job, archive)).collect();
+            return insert
+                .jobs
+                .into_iter()
+                .map(|job| self.insert_one(job, true, archive))
+                .collect();
         }
         let has_keys = insert.jobs.iter().any(|job| job.extras.unique.is_some());
-        let refused = match has_keys {
+        let refused = match has_keys || self.is_any_bound(&insert.jobs) {
             true => self.refuse_in_turn(&insert.jobs, archive)?,
             false => self.refuse(&insert.jobs, archive)?,
         };
         if let Some(refused) = refused {
             return Ok(refused);
         }
-        insert.jobs.into_iter().map(|job| self.insert_one(job, archive)).collect()
+        insert.jobs.into_iter().map(|job| self.insert_one(job, false, archive)).collect()
     }
 
-    /// The answers where some job must be refused, of a call without unique keys.
+    /// As a partial insert, of jobs that may wait however many there are.
+    pub(super) fn insert_freely(
+        &mut self,
+        jobs: Vec<NewJob>,
+        archive: &mut dyn Archive,
+    ) -> Result<Vec<Inserted>> {
+        jobs.into_iter().map(|job| self.insert_one(job, false, archive)).collect()
+    }
+
+    /// The answers where some job must be refused, of a call without unique keys to queues that take
+    /// any number.
     fn refuse(&self, jobs: &[NewJob], archive: &mut dyn Archive) -> Result<Option<Vec<Inserted>>> {
         let mut refused: Option<Vec<Inserted>> = None;
         let mut refuse = |index: usize, refusal| {
@@ -63,7 +77,13 @@ impl Ledger {
         Ok(refused)
     }
 
-    fn insert_one(&mut self, mut job: NewJob, archive: &mut dyn Archive) -> Result<Inserted> {
+    /// Writes a job; `is_bound`: if its queue lets it wait.
+    fn insert_one(
+        &mut self,
+        mut job: NewJob,
+        is_bound: bool,
+        archive: &mut dyn Archive,
+    ) -> Result<Inserted> {
         if let Some(known) = self.known(&job.namespace, job.id, archive)? {
             return Ok(if known.fingerprint == job.fingerprint {
                 Inserted::Existing { seq: known.seq, state: known.state }
@@ -73,6 +93,9 @@ impl Ledger {
         }
         if let Some(holder) = self.holder(&job.namespace, &job.extras, archive)? {
             return Ok(self.duplicate(&holder, job));
+        }
+        if is_bound && let Some(refusal) = self.refused_to_wait(&job) {
+            return Ok(Inserted::Refused(refusal));
         }
         let requires = std::mem::take(&mut job.extras.requires);
         let name = (job.namespace.clone(), job.queue.clone(), job.task.clone(), requires);

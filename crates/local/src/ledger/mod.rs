@@ -6,6 +6,7 @@
 //! with the same seeds give the same changes.
 
 mod allowance;
+mod bounds;
 mod claim;
 mod control;
 mod counters;

@@ -75,6 +75,7 @@ impl Ledger {
             Retry::After(wait) => Some(self.now.plus(wait)),
             Retry::Never => None,
         };
+        let due_at = due_at.map(|due_at| self.take_retry(seq, token, due_at));
         let priority = self.jobs[&seq].fixed.priority;
         let next = due_at.map(|due_at| place_at(due_at, self.now, priority));
         self.end_attempt(seq, &Event::Failed { token, next }, due_at, Some(error))
@@ -82,7 +83,7 @@ impl Ledger {
 
     /// Ends an attempt that ran longer than its timeout.
     pub(super) fn time_out(&mut self, seq: Seq, token: Token) -> Reported {
-        let due_at = self.retry_at(seq);
+        let due_at = self.take_retry(seq, token, self.retry_at(seq));
         let entry = &self.jobs[&seq];
         let next = place_at(due_at, self.now, entry.fixed.priority);
         let started_at = entry.vital().run.map_or(self.now, |run| run.started_at);

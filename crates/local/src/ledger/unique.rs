@@ -27,6 +27,8 @@ struct Foreseen<'a> {
     fingerprints: HashMap<(&'a Name, JobId), u64>,
     holders: HashMap<(&'a Name, &'a str), JobId>,
     lanes: HashSet<LaneName>,
+    /// New jobs of queues that let only so many wait.
+    waiting: HashMap<(&'a Name, &'a Name), u64>,
 }
 
 impl Ledger {
@@ -161,12 +163,21 @@ impl Ledger {
             }
         }
         let lane = lane_name(job);
+        let mut new_lane = None;
         if self.lanes.number(&lane).is_none() && !foreseen.lanes.contains(&lane) {
             if let Err(refusal) = self.lanes.check_room(foreseen.lanes.len() + 1) {
                 return Ok(Some(refusal));
             }
-            foreseen.lanes.insert(lane);
+            new_lane = Some(lane);
         }
+        if self.limits.has_policies(namespace) {
+            let waiting = foreseen.waiting.entry((namespace, &job.queue)).or_insert(0);
+            if let Err(refusal) = self.check_waiting(job, *waiting) {
+                return Ok(Some(refusal));
+            }
+            *waiting += 1;
+        }
+        foreseen.lanes.extend(new_lane);
         foreseen.fingerprints.insert((namespace, *id), *fingerprint);
         if let Some(unique) = &job.extras.unique
             && unique.is_held(&Life::new(1, 0, Place::Intake), self.now, self.now)

@@ -22,6 +22,10 @@ CREATE TABLE policies (
     burst         INTEGER,
     fair          INTEGER NOT NULL DEFAULT 0,
     weight        INTEGER,
+    retry_count   INTEGER,
+    retry_period_ms INTEGER,
+    retry_burst   INTEGER,
+    waiting       INTEGER,
     PRIMARY KEY (namespace, kind, queue, name)
 ) WITHOUT ROWID;
 CREATE TABLE arrivals (
@@ -44,6 +48,14 @@ CREATE INDEX turn_at ON turns (clock, at);
 pub(super) const FAIR: &str = "
 ALTER TABLE policies ADD COLUMN fair INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE policies ADD COLUMN weight INTEGER;
+";
+
+/// What tables of formats before 6 lack of [`TABLES`].
+pub(super) const BOUNDS: &str = "
+ALTER TABLE policies ADD COLUMN retry_count INTEGER;
+ALTER TABLE policies ADD COLUMN retry_period_ms INTEGER;
+ALTER TABLE policies ADD COLUMN retry_burst INTEGER;
+ALTER TABLE policies ADD COLUMN waiting INTEGER;
 ";
 
 pub(super) fn write(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
@@ -93,11 +105,13 @@ fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<
         let subject = (fact.namespace.as_str(), kind, queue, name);
         return connection.prepare_cached(sql)?.execute(subject).map(|_| ());
     };
-    let (count, burst) = (policy.rate.map(|rate| rate.count), policy.rate.map(|rate| rate.burst));
-    let period_ms = policy.rate.map(|rate| rate.period_ms.cast_signed());
+    let count = |rate: Option<Rate>| rate.map(|rate| rate.count);
+    let burst = |rate: Option<Rate>| rate.map(|rate| rate.burst);
+    let period_ms = |rate: Option<Rate>| rate.map(|rate| rate.period_ms.cast_signed());
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO policies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT OR REPLACE INTO policies \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute((
             fact.namespace.as_str(),
@@ -105,17 +119,22 @@ fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<
             queue,
             name,
             policy.concurrency,
-            count,
-            period_ms,
-            burst,
+            count(policy.rate),
+            period_ms(policy.rate),
+            burst(policy.rate),
             policy.fair,
             policy.weight,
+            count(policy.retries),
+            period_ms(policy.retries),
+            burst(policy.retries),
+            policy.waiting,
         ))
         .map(|_| ())
 }
 
 pub(super) fn policies(connection: &Connection) -> Result<Vec<PolicyFact>> {
-    let sql = "SELECT namespace, kind, queue, name, concurrency, count, period_ms, burst, fair, weight FROM policies";
+    let sql = "SELECT namespace, kind, queue, name, concurrency, count, period_ms, burst, fair, \
+        weight, retry_count, retry_period_ms, retry_burst, waiting FROM policies";
     let mut statement = connection.prepare(sql).map_err(failed(LOAD))?;
     let mut rows = statement.query([]).map_err(failed(LOAD))?;
     let mut policies = Vec::new();
@@ -141,14 +160,26 @@ fn subject(row: &Row<'_>) -> Result<Subject> {
 }
 
 fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
-    let (count, period_ms): (Option<u32>, Option<i64>) = (row.get(5)?, row.get(6)?);
-    let burst: Option<u32> = row.get(7)?;
-    let rate = count.zip(period_ms).zip(burst).map(|((count, period_ms), burst)| Rate {
+    Ok(Policy {
+        concurrency: row.get(4)?,
+        rate: rate(row, 5)?,
+        fair: row.get(8)?,
+        weight: row.get(9)?,
+        retries: rate(row, 10)?,
+        waiting: row.get(13)?,
+    })
+}
+
+/// The rate in three columns from this one on.
+fn rate(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Rate>> {
+    let count: Option<u32> = row.get(column)?;
+    let (period_ms, burst): (Option<i64>, Option<u32>) =
+        (row.get(column + 1)?, row.get(column + 2)?);
+    Ok(count.zip(period_ms).zip(burst).map(|((count, period_ms), burst)| Rate {
         count,
         period_ms: period_ms.cast_unsigned(),
         burst,
-    });
-    Ok(Policy { concurrency: row.get(4)?, rate, fair: row.get(8)?, weight: row.get(9)? })
+    }))
 }
 
 fn text(row: &Row<'_>, column: usize) -> Result<String> {

@@ -21,12 +21,17 @@ $$;
 -- `p_keys` is null where no job has a group or limit keys. Else it has their numbers, as arrays in text,
 -- `p_line` the line of a job that is due now, and the policies of these namespaces must be those of these
 -- versions: TW006 where they are not; read them again.
+-- `p_bound_queue` is null where the caller knows of no queue that lets only so many jobs wait: TW007
+-- where there is one. Else there are so many more of these to be: TW008 where they may not wait. Where
+-- it is empty, they may wait anyway.
 create function taskwright.insert_jobs(
     p_now bigint, p_partial boolean, p_aging bigint, p_window bigint, p_namespace integer[],
     p_id uuid[], p_lane integer[], p_fingerprint bigint[], p_priority smallint[], p_run_at bigint[],
     p_max_attempts integer[], p_timeout_ms bigint[], p_expires_at bigint[], p_extras text[],
     p_args text[], p_unique_key text[], p_unique_until smallint[], p_unique_for_ms bigint[],
-    p_keys text[], p_line bigint[], p_limits integer[], p_version bigint[]
+    p_keys text[], p_line bigint[], p_limits integer[], p_version bigint[],
+    p_bound_namespace integer[], p_bound_queue text[], p_bound_more bigint[], p_bound_most bigint[],
+    p_tally_from bigint
 ) returns table (ord bigint, seq bigint, verdict smallint, state smallint)
 language plpgsql set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
@@ -38,9 +43,13 @@ declare
     v_known bigint[];
 begin
     -- The time after that, which may wait: floors rely on ranks that are no older (floors.rs).
-    perform taskwright.enter_lanes(p_lane, false);
-    if p_keys is not null then
+    perform taskwright.enter_fresh(p_lane, p_bound_queue is not null);
+    if p_limits is not null then
         perform taskwright.check_limits(p_limits, p_version);
+    end if;
+    if cardinality(p_bound_queue) > 0 then
+        perform taskwright.hold_places(
+            p_bound_namespace, p_bound_queue, p_bound_more, p_bound_most, p_tally_from);
     end if;
     v_now := taskwright.time_of(p_now);
     -- To look for conflicts first takes twice as long as to insert, and there hardly ever is one.

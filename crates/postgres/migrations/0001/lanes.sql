@@ -76,8 +76,11 @@ begin
                           and l.requirement = w.requirement and l.is_open)
         group by namespace, queue, task, requirement order by min(ord) limit greatest(v_room, 0)
     )
-    insert into taskwright.lane as l (namespace, queue, task, requirement, priority, kind)
-    select distinct w.namespace, w.queue, w.task, w.requirement, w.priority, w.kind from wanted w
+    insert into taskwright.lane as l (namespace, queue, task, requirement, priority, kind, is_bound)
+    select distinct w.namespace, w.queue, w.task, w.requirement, w.priority, w.kind,
+           exists (select from taskwright.policy p where p.namespace = w.namespace and p.kind = 0
+                   and p.queue = '' and p.name = w.queue and p.waiting is not null)
+    from wanted w
     where (exists (select from fresh f where f.namespace = w.namespace and f.queue = w.queue
                    and f.task = w.task and f.requirement = w.requirement)
            or exists (select from taskwright.lane o where o.namespace = w.namespace
@@ -120,7 +123,21 @@ begin
     end if;
 end $$;
 
--- The same for one lane that is not opened again, and the time after that.
+-- The same for new jobs. TW007: a queue lets only so many wait, and the caller has not looked whether
+-- these may, as `p_looked` would say.
+create function taskwright.enter_fresh(p_lane integer[], p_looked boolean) returns void
+language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock_shared(hashtext('taskwright.lane'), 1);
+    if exists (select from (select distinct unnest(p_lane) as number) w
+               where (select l.is_open and (p_looked or not l.is_bound) from taskwright.lane l
+                      where l.number = w.number) is not true) then
+        perform taskwright.enter_lanes(p_lane, false);
+        raise exception 'a queue lets only so many jobs wait' using errcode = 'TW007';
+    end if;
+end $$;
+
+-- The same for one lane, which is not bound, and the time after that.
 create function taskwright.enter_lane(p_lane integer, p_now bigint) returns bigint
 language plpgsql as $$
 declare
@@ -133,8 +150,10 @@ begin
     select greatest(coalesce(p_now, (extract(epoch from clock_timestamp()) * 1000000)::bigint),
                     m.high_water)
     into v_now
-    from taskwright.meta m, taskwright.lane l where m.one and l.number = p_lane and l.is_open;
+    from taskwright.meta m, taskwright.lane l
+    where m.one and l.number = p_lane and l.is_open and not l.is_bound;
     if not found then
+        perform taskwright.enter_fresh(array[p_lane], false);
         raise exception 'a lane was given back' using errcode = 'TW004';
     end if;
     return v_now;

@@ -9,29 +9,8 @@
 --
 -- How many run is never stored but counted, in `job`.
 
--- The namespaces that have or had policies. The version grows with each change of them.
-create table taskwright.limits (
-    namespace      integer primary key,
-    version        bigint  not null,
-    policies       integer not null
-);
-
--- kind 0: of the queue `name`; 1: of the task; 2: of the group `name` of `queue`; 3: of the limit key.
-create table taskwright.policy (
-    namespace      integer  not null,
-    kind           smallint not null,
-    queue          text     not null,
-    name           text     not null,
-    concurrency    bigint,
-    rate_count     bigint,
-    rate_period_ms bigint,
-    rate_burst     bigint,
-    fair           boolean  not null,
-    weight         bigint,
-    primary key (namespace, kind, queue, name)
-);
-
--- When the next start of a key, queue or task is due by its rate. What lies in the past says nothing.
+-- When the next start of a key, queue or task is due by its rate, and the next retry of a queue by its
+-- budget. What lies in the past says nothing.
 create table taskwright.arrival (
     namespace      integer not null,
     number         bigint  not null,
@@ -68,11 +47,11 @@ create index job_keys_ready on taskwright.job using gin (keys) with (fastupdate 
 create index job_keys_running on taskwright.job using gin (keys) with (fastupdate = off)
     where state + 0 = 5 and keys is not null;
 
--- Whether anything in a namespace is limited.
+-- Whether anything in a namespace limits what may start.
 create function taskwright.is_limited(p_namespace integer) returns boolean
 language sql stable as $$
     select exists (select from taskwright.limits m
-                   where m.namespace = p_namespace and m.policies > 0);
+                   where m.namespace = p_namespace and m.starts > 0);
 $$;
 
 -- The same for one who is going to give jobs: if nothing is, nothing will be until he has committed.
@@ -116,48 +95,6 @@ language sql stable set enable_seqscan = off set jit = off as $$
     )
     select l.line, l.namespace from line l limit p_limit;
 $$;
-
--- Sets the policy of just this subject, or takes it away where all of it is null. Answers false where
--- there are as many as may be. All lines of the namespace are to be served then.
-create function taskwright.set_policy(
-    p_namespace integer, p_kind smallint, p_queue text, p_name text, p_concurrency bigint,
-    p_rate_count bigint, p_rate_period_ms bigint, p_rate_burst bigint, p_fair boolean,
-    p_weight bigint, p_max integer
-) returns boolean
-language plpgsql as $$
-declare
-    v_known boolean;
-    v_more  integer;
-begin
-    perform pg_advisory_xact_lock(hashtext('taskwright.limits'), p_namespace);
-    v_known := exists (select from taskwright.policy p where p.namespace = p_namespace
-                       and p.kind = p_kind and p.queue = p_queue and p.name = p_name);
-    if p_concurrency is null and p_rate_count is null and p_weight is null and not p_fair then
-        delete from taskwright.policy p where p.namespace = p_namespace
-            and p.kind = p_kind and p.queue = p_queue and p.name = p_name;
-        v_more := case when v_known then -1 else 0 end;
-    else
-        v_more := case when v_known then 0 else 1 end;
-        if v_more > 0 and p_max <= (
-                select m.policies from taskwright.limits m where m.namespace = p_namespace) then
-            return false;
-        end if;
-        insert into taskwright.policy values
-            (p_namespace, p_kind, p_queue, p_name, p_concurrency, p_rate_count, p_rate_period_ms,
-             p_rate_burst, p_fair, p_weight)
-        on conflict (namespace, kind, queue, name) do update set
-            concurrency = excluded.concurrency, rate_count = excluded.rate_count,
-            rate_period_ms = excluded.rate_period_ms, rate_burst = excluded.rate_burst,
-            fair = excluded.fair, weight = excluded.weight;
-    end if;
-    insert into taskwright.limits as m values (p_namespace, 1, v_more)
-    on conflict (namespace) do update set
-        version = m.version + 1, policies = m.policies + v_more;
-    insert into taskwright.line_note (namespace, number)
-    select l.namespace, l.number from taskwright.lines_after((-9223372036854775808)::bigint, null) l
-    where l.namespace = p_namespace;
-    return true;
-end $$;
 
 -- Takes the lock of a namespace, and up to `p_notes` of the keys that are to be served.
 create function taskwright.open_desk(p_namespace integer, p_now bigint, p_notes integer)

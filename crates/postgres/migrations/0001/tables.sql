@@ -35,6 +35,7 @@ create table taskwright.requirement (
 -- kind 0: new jobs; 1: jobs that came back or came due, whose rank may be old; 2: suspects.
 -- Claims look only at lanes that are open. One without live jobs is closed when others need its
 -- place (lanes.sql); it stays while ended jobs name it, and a number never names another lane.
+-- Lanes for new jobs are bound where their queue lets only so many wait (policies.sql).
 create table taskwright.lane (
     number         integer generated always as identity primary key,
     namespace      integer  not null,
@@ -44,6 +45,7 @@ create table taskwright.lane (
     priority       smallint not null,
     kind           smallint not null,
     is_open        boolean  not null default true,
+    is_bound       boolean  not null default false,
     unique (namespace, queue, task, requirement, priority, kind)
 );
 create index lane_open on taskwright.lane (namespace, queue, task) where is_open;

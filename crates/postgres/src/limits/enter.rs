@@ -96,15 +96,16 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// The policies that count for these jobs, as they are in the transaction. Namespaces where
-    /// nothing is limited are left out.
+    /// The policies that count for these jobs, as they are in the transaction: for those with keys,
+    /// or for all where there are retry budgets. Namespaces without policies are left out.
     pub(crate) async fn policies_for(
         &self,
         tx: &Transaction<'_>,
         jobs: impl Iterator<Item = &Job>,
+        has_budgets: bool,
     ) -> Result<BTreeMap<Name, Arc<PolicySet>>, Fault> {
-        let keyed = jobs.filter(|job| is_keyed(&job.extras)).map(|job| &job.namespace);
-        let names: BTreeSet<Name> = keyed.cloned().collect();
+        let asked = jobs.filter(|job| has_budgets || is_keyed(&job.extras));
+        let names: BTreeSet<Name> = asked.map(|job| job.namespace.clone()).collect();
         let mut numbers = BTreeMap::new();
         for name in names {
             numbers.insert(self.lanes.namespace(&self.link, &name).await?, name);

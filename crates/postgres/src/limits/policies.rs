@@ -24,12 +24,12 @@ const KEY: i16 = 3;
 
 /// The policies of a namespace with their version; one row without kind where there is none.
 const READ: &str = "select m.version, p.kind, p.queue, p.name, p.concurrency, p.rate_count, \
-    p.rate_period_ms, p.rate_burst, p.fair, p.weight \
-    from taskwright.limits m left join taskwright.policy p on p.namespace = m.namespace \
+    p.rate_period_ms, p.rate_burst, p.fair, p.weight, p.retry_count, p.retry_period_ms, \
+    p.retry_burst, p.waiting from taskwright.limits m left join taskwright.policy p on p.namespace = m.namespace \
     where m.namespace = $1";
 const READ_ALL: &str = "select n.name as namespace, p.kind, p.queue, p.name, p.concurrency, \
-    p.rate_count, p.rate_period_ms, p.rate_burst, p.fair, p.weight \
-    from taskwright.policy p join taskwright.namespace n on n.number = p.namespace";
+    p.rate_count, p.rate_period_ms, p.rate_burst, p.fair, p.weight, p.retry_count, \
+    p.retry_period_ms, p.retry_burst, p.waiting from taskwright.policy p join taskwright.namespace n on n.number = p.namespace";
 
 /// The kind of a subject, the queue of a group, and the name.
 fn columns(subject: &Subject) -> (i16, String, String) {
@@ -55,13 +55,21 @@ fn subject(row: &Row) -> Result<Subject> {
 
 fn policy(row: &Row) -> Result<Policy> {
     let number = |column| Ok(get::<Option<i64>>(row, column)?.map(narrow));
-    let period_ms = get::<Option<i64>>(row, "rate_period_ms")?.map(i64::unsigned_abs);
-    let rate = match (number("rate_count")?, period_ms, number("rate_burst")?) {
-        (Some(count), Some(period_ms), Some(burst)) => Some(Rate { count, period_ms, burst }),
-        _ => None,
+    let rate = |count, period_ms, burst| {
+        let period_ms = get::<Option<i64>>(row, period_ms)?.map(i64::unsigned_abs);
+        Ok(match (number(count)?, period_ms, number(burst)?) {
+            (Some(count), Some(period_ms), Some(burst)) => Some(Rate { count, period_ms, burst }),
+            _ => None,
+        })
     };
-    let (concurrency, weight) = (number("concurrency")?, number("weight")?);
-    Ok(Policy { concurrency, rate, fair: get(row, "fair")?, weight })
+    Ok(Policy {
+        concurrency: number("concurrency")?,
+        rate: rate("rate_count", "rate_period_ms", "rate_burst")?,
+        fair: get(row, "fair")?,
+        weight: number("weight")?,
+        retries: rate("retry_count", "retry_period_ms", "retry_burst")?,
+        waiting: number("waiting")?,
+    })
 }
 
 fn narrow(number: i64) -> u32 {
@@ -73,7 +81,10 @@ fn set_from(rows: &[Row]) -> Result<PolicySet> {
     for row in rows {
         set.version = get(row, "version")?;
         if get::<Option<i16>>(row, "kind")?.is_some() {
-            set.policies.set(subject(row)?, Some(policy(row)?));
+            let (subject, policy) = (subject(row)?, policy(row)?);
+            set.limits_starts |= policy.limits_starts();
+            set.has_bounds |= policy.waiting.is_some();
+            set.policies.set(subject, Some(policy));
         }
     }
     Ok(set)
@@ -150,23 +161,31 @@ impl PostgresStore {
     ) -> Result<Controlled> {
         let number = self.lanes.namespace(&self.link, namespace).await?;
         let (kind, queue, name) = columns(subject);
-        let Policy { concurrency, rate, fair, weight } = policy.unwrap_or_default();
+        let Policy { concurrency, rate, fair, weight, retries, waiting } =
+            policy.unwrap_or_default();
+        let count = |rate: Option<Rate>| rate.map(|rate| i64::from(rate.count));
+        let period_ms = |rate: Option<Rate>| rate.map(|rate| rate.period_ms.cast_signed());
+        let burst = |rate: Option<Rate>| rate.map(|rate| i64::from(rate.burst));
         let max = i32::try_from(POLICIES_MAX).unwrap_or(i32::MAX);
-        let arguments: [Argument<'_>; 11] = [
+        let arguments: [Argument<'_>; 15] = [
             (&number, Type::INT4),
             (&kind, Type::INT2),
             (&queue, Type::TEXT),
             (&name, Type::TEXT),
             (&concurrency.map(i64::from), Type::INT8),
-            (&rate.map(|rate| i64::from(rate.count)), Type::INT8),
-            (&rate.map(|rate| rate.period_ms.cast_signed()), Type::INT8),
-            (&rate.map(|rate| i64::from(rate.burst)), Type::INT8),
+            (&count(rate), Type::INT8),
+            (&period_ms(rate), Type::INT8),
+            (&burst(rate), Type::INT8),
             (&fair, Type::BOOL),
             (&weight.map(i64::from), Type::INT8),
+            (&count(retries), Type::INT8),
+            (&period_ms(retries), Type::INT8),
+            (&burst(retries), Type::INT8),
+            (&waiting.map(i64::from), Type::INT8),
             (&max, Type::INT4),
         ];
-        let statement = "select taskwright.set_policy($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
-            as done";
+        let statement = "select taskwright.set_policy($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+            $12, $13, $14, $15) as done";
         let rows = self.link.query(statement, &arguments).await?;
         let row = rows.first().ok_or_else(|| no_answer("whether a policy was set"))?;
         if !get::<bool>(row, "done")? {

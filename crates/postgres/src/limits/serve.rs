@@ -282,7 +282,7 @@ impl PostgresStore {
         if !self.limits.take_growth(Timestamp::from_micros(now)) {
             return Ok(());
         }
-        let statement = "select namespace from taskwright.limits where policies > 0";
+        let statement = "select namespace from taskwright.limits where starts > 0";
         for row in &self.link.query(statement, &[]).await? {
             let namespace = self.lanes.namespace_name(&self.link, get(row, "namespace")?).await?;
             self.hints.ready_all(&namespace);

@@ -52,6 +52,7 @@ pub fn migrations() -> Vec<Migration> {
     let first = vec![
         Step::new("tables", include_str!("../../migrations/0001/tables.sql")),
         Step::new("lanes", include_str!("../../migrations/0001/lanes.sql")),
+        Step::new("policies", include_str!("../../migrations/0001/policies.sql")),
         Step::new("limits", include_str!("../../migrations/0001/limits.sql")),
         Step::new("turns", include_str!("../../migrations/0001/turns.sql")),
         Step::new("unique", include_str!("../../migrations/0001/unique.sql")),

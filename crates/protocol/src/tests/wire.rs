@@ -120,6 +120,7 @@ fn outcomes() -> Vec<Enqueued> {
         Enqueued::Refused(Refusal::StoreFull { used: 900, max: 1_000 }),
         duplicate(),
         taken(),
+        Enqueued::Refused(Refusal::WaitingFull { queue: "mail".parse().unwrap(), max: 500 }),
     ]
 }
 

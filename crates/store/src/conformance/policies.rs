@@ -43,14 +43,16 @@ pub async fn policies_are_kept(harness: &dyn Harness) {
     scene.limit(queue(), at_once(5)).await;
     scene.limit(Subject::Task(name("send")), per_minute(1, 1)).await;
     scene.limit(Subject::Key("tenant:*".into()), at_once(2)).await;
-    scene.limit(queue(), at_once(6)).await;
+    let retries = Some(Rate { burst: 9, ..Rate::new(8, MINUTE) });
+    let bounded = at_once(6).map(|six| Policy { retries, waiting: Some(0), ..six });
+    scene.limit(queue(), bounded).await;
     scene.limit(Subject::Task(name("send")), None).await;
     let elsewhere =
         Command::SetPolicy { namespace: name("elsewhere"), subject: queue(), policy: at_once(1) };
     scene.command(elsewhere).await;
 
     let expected =
-        vec![(queue(), at_once(6)), (group(), both), (Subject::Key("tenant:*".into()), at_once(2))];
+        vec![(queue(), bounded), (group(), both), (Subject::Key("tenant:*".into()), at_once(2))];
     let expected: Vec<_> = expected.into_iter().filter_map(|(s, p)| Some((s, p?))).collect();
     let policies = scene.store.policies(&Name::default_name()).await.expect("policies");
     assert_eq!(policies, expected);

@@ -28,11 +28,12 @@ pub fn lane_of(job: &Job) -> Lane<'_> {
 impl State {
     pub fn insert(&mut self, insert: Insert) -> Vec<Inserted> {
         if insert.partial {
-            return insert.jobs.into_iter().map(|job| self.insert_one(job)).collect();
+            return insert.jobs.into_iter().map(|job| self.insert_one(job, true)).collect();
         }
         let touched = self.touched.clone();
         let before = (self.records.clone(), self.last_seq, self.unannounced.len(), touched);
-        let mut answers: Vec<_> = insert.jobs.into_iter().map(|job| self.insert_one(job)).collect();
+        let mut answers: Vec<_> =
+            insert.jobs.into_iter().map(|job| self.insert_one(job, true)).collect();
         let refused = |answer: &Inserted| matches!(answer, Inserted::Refused(_));
         if answers.iter().any(refused) {
             self.records = before.0;
@@ -46,7 +47,8 @@ impl State {
         answers
     }
 
-    fn insert_one(&mut self, new: NewJob) -> Inserted {
+    /// Writes a job; `is_bound`: if its queue lets it wait.
+    pub fn insert_one(&mut self, new: NewJob, is_bound: bool) -> Inserted {
         if let Some((seq, fingerprint, state)) = self.known(&new.namespace, new.id) {
             return if fingerprint == new.fingerprint {
                 Inserted::Existing { seq, state }
@@ -60,6 +62,9 @@ impl State {
         let lane = (&new.namespace, &new.queue, &new.task, &new.extras.requires);
         if self.has_no_room_for_lane(lane) {
             return Inserted::Refused(Refusal::LanesFull { max: LANES_MAX });
+        }
+        if is_bound && let Some(max) = self.has_no_room_to_wait(&new.namespace, &new.queue) {
+            return Inserted::Refused(Refusal::WaitingFull { queue: new.queue, max });
         }
         self.last_seq += 1;
         let record = self.admitted(new);
@@ -287,6 +292,7 @@ impl State {
                     Retry::After(wait) => Some(now.plus(wait)),
                     Retry::Never => None,
                 };
+                let due_at = due_at.map(|at| self.take_retry(index, token, at));
                 let next = due_at.map(|at| self.place(at, priority));
                 let event = E::Failed { token, next };
                 self.change(index, &event, due_at.unwrap_or(run_at), Some(error))
@@ -330,7 +336,7 @@ impl State {
     pub fn time_out(&mut self, index: usize, token: Token) -> Result<StateName, Refused> {
         let Job { priority, started_at, .. } = self.records[index].job;
         let ran = self.now.since(started_at.unwrap_or(self.now));
-        let due_at = self.retry(index);
+        let due_at = self.take_retry(index, token, self.retry(index));
         let next = self.place(due_at, priority);
         let error = Some(JobError::timed_out(ran));
         self.change(index, &E::TimedOut { token, next }, due_at, error)

@@ -4,7 +4,6 @@ use taskwright_core::limits::{DOCUMENTS_MAX, DOCUMENTS_PAGE_MAX};
 
 use super::state::State;
 use crate::document::{Document, DocumentId, Tick, Ticked, Wanted};
-use crate::request::Insert;
 
 impl State {
     pub fn tick(&mut self, tick: Tick) -> Ticked {
@@ -22,7 +21,8 @@ impl State {
         }
         self.documents.retain(|document| document.id != id);
         self.documents.extend(body.map(|body| Document { id, revision, body, wake_at }));
-        Ticked::Done { inserted: self.insert(Insert { jobs, partial: true }) }
+        // Those who made the schedule have gone: nobody would hear that a queue is full.
+        Ticked::Done { inserted: jobs.into_iter().map(|job| self.insert_one(job, false)).collect() }
     }
 
     fn has_no_room_for_document(&self, id: &DocumentId) -> bool {

@@ -2,7 +2,9 @@
 
 use taskwright_core::lifecycle::{self, Event as E};
 use taskwright_core::limits::POLICIES_MAX;
-use taskwright_core::{Job, LineKey, Name, Place, Policy, StateName, Subject, Timestamp, Usage};
+use taskwright_core::{
+    Job, LineKey, Name, Place, Policy, StateName, Subject, Timestamp, Token, Usage,
+};
 
 use super::change::lane_of;
 use super::state::{Record, State};
@@ -126,6 +128,35 @@ impl State {
             let arrival = self.lane_arrivals.entry(key).or_insert(Timestamp::ZERO);
             *arrival = Usage { running: 0, arrival: *arrival }.started(&policy, now).arrival;
         }
+    }
+
+    /// When a job is due whose attempt failed and that was to come back at this instant: one that is
+    /// retried takes its place in the retry budget of its queue.
+    pub fn take_retry(&mut self, index: usize, token: Token, wanted: Timestamp) -> Timestamp {
+        let job = &self.records[index].job;
+        let event = E::Failed { token, next: Some(Place::Intake) };
+        let is_retried = lifecycle::step(&job.life, &event)
+            .is_ok_and(|life| life.state.name() == StateName::Available);
+        let policies = self.policies.get(&job.namespace);
+        let budget = policies.and_then(|policies| policies.budget_of(&job.queue));
+        let Some(budget) = budget.filter(|_| is_retried) else { return wanted };
+        let number = LineKey::budget(&job.namespace, &job.queue, &budget);
+        let arrival = self.arrivals.entry(number).or_insert(Timestamp::ZERO);
+        let (at, after) = budget.retry(*arrival, self.now);
+        *arrival = after;
+        wanted.max(at)
+    }
+
+    /// The most jobs that may wait in a queue, if no fewer wait there.
+    pub fn has_no_room_to_wait(&self, namespace: &Name, queue: &Name) -> Option<u32> {
+        let max = self.policies.get(namespace)?.waiting_of(queue)?;
+        let waits = |record: &&Record| {
+            let job = &record.job;
+            job.namespace == *namespace
+                && job.queue == *queue
+                && job.life.state.name() == StateName::Available
+        };
+        (self.records.iter().filter(waits).count() >= max as usize).then_some(max)
     }
 
     /// A job that just became ready stands in the line of its first limited key.

@@ -1,3 +1,5 @@
+use taskwright_core::{Name, Policy, Subject};
+
 use super::*;
 use crate::change::More;
 use crate::table::tests::samples::*;
@@ -109,7 +111,9 @@ fn a_table_of_format_4_is_upgraded_with_its_policies() {
     let old = Connection::open(&path).unwrap();
     old.execute_batch(
         "DROP TABLE turns; ALTER TABLE policies DROP COLUMN fair;
-         ALTER TABLE policies DROP COLUMN weight;
+         ALTER TABLE policies DROP COLUMN weight; ALTER TABLE policies DROP COLUMN waiting;
+         ALTER TABLE policies DROP COLUMN retry_count; ALTER TABLE policies DROP COLUMN retry_burst;
+         ALTER TABLE policies DROP COLUMN retry_period_ms;
          INSERT INTO policies VALUES ('default', 'queue', 'mail', '', 5, NULL, NULL, NULL);
          PRAGMA user_version = 4;",
     )
@@ -123,4 +127,30 @@ fn a_table_of_format_4_is_upgraded_with_its_policies() {
     assert_eq!(policy, Ok((5, false, None)));
     let turns = table.connection.query_row("SELECT count(*) FROM turns", [], |row| row.get(0));
     assert_eq!(turns, Ok(0));
+}
+
+#[test]
+fn a_table_of_format_5_is_upgraded_with_its_policies() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("table.db");
+    drop(Table::open(&path, 1).unwrap());
+    let old = Connection::open(&path).unwrap();
+    let newer = ["retry_count", "retry_period_ms", "retry_burst", "waiting"];
+    let drops = newer.map(|column| format!("ALTER TABLE policies DROP COLUMN {column};")).concat();
+    old.execute_batch(&drops).unwrap();
+    old.execute_batch(
+        "INSERT INTO policies VALUES ('default', 'queue', 'mail', '', 5, NULL, NULL, NULL, 1, NULL);
+         INSERT INTO turns VALUES (1, 1, 7);
+         PRAGMA user_version = 5;",
+    )
+    .unwrap();
+    drop(old);
+    let table = Table::open(&path, 1).unwrap();
+    let policies = crate::table::limits::policies(&table.connection).unwrap();
+    let queue = Subject::Queue(Name::new("mail").unwrap());
+    let policy = Policy { concurrency: Some(5), fair: true, ..Policy::default() };
+    assert_eq!(policies.len(), 1);
+    assert_eq!((&policies[0].subject, policies[0].policy), (&queue, Some(policy)));
+    let turns = table.connection.query_row("SELECT count(*) FROM turns", [], |row| row.get(0));
+    assert_eq!(turns, Ok(1), "whose turn it is, is kept");
 }

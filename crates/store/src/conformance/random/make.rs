@@ -115,8 +115,9 @@ pub fn subject_of(number: usize) -> Subject {
 
 pub fn policy_of(pick: &PolicyPick) -> Policy {
     let rate = |(count, seconds, burst)| Rate { count, period_ms: seconds * 1_000, burst };
-    let PolicyPick { concurrency, fair, weight, .. } = *pick;
-    Policy { concurrency, rate: pick.rate.map(rate), fair, weight }
+    let PolicyPick { concurrency, fair, weight, waiting, .. } = *pick;
+    let retries = pick.retries.map(rate);
+    Policy { concurrency, rate: pick.rate.map(rate), fair, weight, retries, waiting }
 }
 
 pub fn outcome_of(pick: &OutcomePick) -> Outcome {

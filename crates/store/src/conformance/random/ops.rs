@@ -156,6 +156,9 @@ pub struct PolicyPick {
     pub rate: Option<(u32, u64, u32)>,
     pub fair: bool,
     pub weight: Option<u32>,
+    /// Retries, seconds, burst.
+    pub retries: Option<(u32, u64, u32)>,
+    pub waiting: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -370,18 +373,34 @@ fn command() -> impl Strategy<Value = CommandPick> {
         3 => (any::<Index>(), prop::option::of(-10_i8..=10), prop::option::of(-50_i64..200))
             .prop_map(|(job, priority, run_in)| CommandPick::Adjust(job, priority, run_in)),
         2 => any::<Index>().prop_map(CommandPick::Delete),
-        4 => (0..SUBJECTS, prop::option::weighted(0.8, policy()))
+        6 => (subject(), prop::option::weighted(0.8, policy()))
             .prop_map(|(subject, policy)| CommandPick::SetPolicy(subject, policy)),
         1 => (0..QUEUES).prop_map(CommandPick::Pause),
         2 => (0..QUEUES).prop_map(CommandPick::Resume),
     ]
 }
 
+/// Often a queue, which has more to say than others.
+fn subject() -> impl Strategy<Value = usize> {
+    prop_oneof![1 => Just(0), 2 => 0..SUBJECTS]
+}
+
 fn policy() -> impl Strategy<Value = PolicyPick> {
     let rate = (1_u32..5, 1_u64..90, 1_u32..4);
     let limits = (prop::option::weighted(0.5, 0_u32..4), prop::option::weighted(0.4, rate));
-    (limits, any::<bool>(), prop::option::of(1_u32..4)).prop_map(
-        |((concurrency, rate), fair, weight)| PolicyPick { concurrency, rate, fair, weight },
+    // Some put retries off for longer than a budget may.
+    let periods = prop_oneof![4 => 1_u64..90, 1 => 20_000_u64..90_000];
+    let retries = prop::option::weighted(0.4, (1_u32..5, periods, 1_u32..4));
+    let bounds = (retries, prop::option::weighted(0.3, 0_u32..8));
+    (limits, any::<bool>(), prop::option::of(1_u32..4), bounds).prop_map(
+        |((concurrency, rate), fair, weight, (retries, waiting))| PolicyPick {
+            concurrency,
+            rate,
+            fair,
+            weight,
+            retries,
+            waiting,
+        },
     )
 }
 
