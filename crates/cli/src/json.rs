@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use taskwright::{CostCell, CostSums, Costs, Limit, Subject, TaskCosts, Times, WorkerCosts};
 use taskwright_core::{
-    AttemptRecord, Job, JobError, Json, Load, LoadMeasure, Name, Place, Requirement, State, Until,
+    AttemptRecord, Job, JobError, Json, Load, LoadMeasure, Name, Place, Rate, Requirement, State,
+    Until,
 };
 use taskwright_store::{NodeView, QueueCounts, WorkerView};
 
@@ -254,6 +255,10 @@ pub struct LimitLine<'a> {
     fair: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     weight: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retries: Option<RateLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -275,13 +280,11 @@ impl<'a> From<&'a Limit> for LimitLine<'a> {
             Subject::Key(text) => key = Some(&**text),
         }
         let concurrency = limit.max_concurrency();
-        let rate = limit.max_rate().map(|rate| RateLine {
-            count: rate.count,
-            period_ms: rate.period_ms,
-            burst: rate.burst,
-        });
+        let line = |Rate { count, period_ms, burst }| RateLine { count, period_ms, burst };
+        let (rate, retries) = (limit.max_rate().map(line), limit.max_retries().map(line));
         let (fair, weight) = (limit.is_fair(), limit.group_weight());
-        LimitLine { queue, task, group, key, concurrency, rate, fair, weight }
+        let waiting = limit.max_waiting();
+        LimitLine { queue, task, group, key, concurrency, rate, fair, weight, retries, waiting }
     }
 }
 

@@ -121,6 +121,10 @@ fn what_makes_no_sense_is_told_and_changes_nothing() {
         (&["limit", "key", "k", "--fair"], 1, "only a queue"),
         (&["limit", "queue", "q", "--weight", "2"], 1, "only a group"),
         (&["limit", "group", "g", "--weight", "0"], 1, "1 to 1000"),
+        (&["limit", "key", "k", "--waiting", "2"], 1, "only a queue"),
+        (&["limit", "task", "t", "--retries", "2/1m"], 1, "only a queue"),
+        (&["limit", "queue", "q", "--retries", "0/1m"], 1, "zero"),
+        (&["limit", "queue", "q", "--retries-burst", "2", "--fair"], 2, "--retries"),
         (&["enqueue", "t", "--on-conflict", "refuse"], 2, "--unique"),
         (&["enqueue", "t", "--unique", "k", "--on-conflict", "replace=colour"], 2, "\"colour\""),
         (&["enqueue", "t", "--unique", "k", "--unique-until", "ever"], 2, "claimed"),
@@ -190,6 +194,32 @@ fn a_job_that_waits_for_its_turn_knows_why() {
     let last = store.enqueue(&["send", "--queue", "mail", "--group", "a"]);
     let why = store.run(&["why", &last]).exits(0).text();
     assert!(why.contains("it waits for the turn of group a: its queue is fair"), "{why}");
+}
+
+#[test]
+fn a_queue_bounds_its_retries_and_what_waits() {
+    let store = Store::new();
+    let set = ["limit", "queue", "mail", "--retries", "1/1h", "--waiting", "2"];
+    let told = store.run(&set).exits(0).text();
+    assert_eq!(told, "queue mail: 1 retries in 1h, at most 2 wait\n");
+    let retries = json!({"count": 1, "period_ms": 3_600_000, "burst": 1});
+    let listed = store.run(&["limits", "--json"]).exits(0).json();
+    assert_eq!(listed, [json!({"queue": "mail", "retries": retries, "waiting": 2})]);
+    let table = store.run(&["limits"]).exits(0).text();
+    assert!(table.contains("RETRIES") && table.contains("1/1h"), "{table}");
+
+    let ids = [1, 2].map(|_| store.enqueue(&["send", "--queue", "mail"]));
+    let refused = store.run(&["enqueue", "send", "--queue", "mail"]).exits(1);
+    assert!(refused.stderr.contains("queue mail lets 2 jobs wait"), "{}", refused.stderr);
+    for _ in &ids {
+        let taken = store.run(&["claim", "--queue", "mail", "--json"]).exits(0).json().remove(0);
+        let (id, token) = (taken["id"].as_str().unwrap(), taken["token"].as_str().unwrap());
+        store.run(&["report", id, token, "failed", "--delay", "0s"]).exits(0);
+    }
+    let queue = store.queue("mail");
+    assert_eq!((&queue["ready"], &queue["scheduled"]), (&json!(1), &json!(1)), "{queue}");
+    let why = store.run(&["why", &ids[1]]).exits(0).text();
+    assert!(why.contains("the retry budget of queue mail lets 1 retry in 1h come back"), "{why}");
 }
 
 #[test]

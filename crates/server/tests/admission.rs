@@ -133,6 +133,30 @@ async fn the_commands_come_in_batches_too() {
 }
 
 #[tokio::test]
+async fn a_full_queue_answers_429() {
+    let server = Running::start().await;
+    let policy =
+        json!({ "queue": "default", "waiting": 1, "retries": { "count": 9, "period_ms": 500 } });
+    set(&server, policy).await;
+    let retries = json!({ "count": 9, "period_ms": 500, "burst": 1 });
+    let listed = json!([{ "queue": "default", "retries": retries, "waiting": 1 }]);
+    assert_eq!(policies(&server).await, listed);
+    assert_eq!(enqueue(&server, json!({ "id": ID, "task": "add" })).await["new"], true);
+    let second = json!({ "id": OTHER, "task": "add" });
+    let refused = server.post("/v1/jobs", &second.to_string()).await;
+    assert!(refused.head.contains("retry-after: 1\r\n"), "{refused:?}");
+    refused.problem(429, "waiting_full", &["queue default", "1 jobs"]);
+    let partial = json!({ "partial": true, "jobs": [{ "id": ID, "task": "add" }, second] });
+    let reply = server.post("/v1/jobs", &partial.to_string()).await.ok();
+    assert_eq!(reply["jobs"][0]["new"], false, "what is known is no new job");
+    let told = reply["jobs"][1]["refused"].clone();
+    assert_eq!((&told["code"], &told["queue"]), (&json!("waiting_full"), &json!("default")));
+    assert_eq!(told["max"], 1);
+    assert_eq!(claim(&server, 1).await.len(), 1);
+    assert_eq!(enqueue(&server, json!({ "id": OTHER, "task": "add" })).await["new"], true);
+}
+
+#[tokio::test]
 async fn bad_input_is_refused_and_changes_nothing() {
     let server = Running::start().await;
     enqueue(&server, json!({ "id": ID, "task": "add", "unique_key": "held" })).await;
@@ -170,6 +194,10 @@ async fn bad_input_is_refused_and_changes_nothing() {
         (json!({ "key": "k", "rate": { "count": 1 } }), &["period_ms"]),
         (json!({ "key": "k", "rate": { "count": 0, "period_ms": 1 } }), &["zero"]),
         (json!({ "key": "k", "colour": 3 }), &["`colour`"]),
+        (json!({ "key": "k", "waiting": 3 }), &["only a queue"]),
+        (json!({ "task": "t", "retries": { "count": 1, "period_ms": 1 } }), &["only a queue"]),
+        (json!({ "queue": "q", "retries": { "count": 0, "period_ms": 1 } }), &["budget", "zero"]),
+        (json!({ "queue": "q", "waiting": -1 }), &["waiting"]),
     ] {
         let refused = server.send("PUT", "/v1/policies", &[JSON], &policy.to_string()).await;
         refused.problem(400, "invalid", words);

@@ -9,8 +9,8 @@ use taskwright_engine::{Error, ErrorCode, Result};
 
 use crate::job::IntoDuration;
 
-/// What may start of the jobs of a queue, task, group or key, over all workers and machines, and how the
-/// groups of a queue share it.
+/// What may start of the jobs of a queue, task, group or key, over all workers and machines, how the
+/// groups of a queue share it, how many may wait in it, and how fast failed attempts come back.
 ///
 /// It says what it is for, then what it allows; what is wrong with it (a name, a duration) is said
 /// when it is set.
@@ -25,12 +25,13 @@ use crate::job::IntoDuration;
 /// app.set_limit(Limit::key("api:stripe").rate(100, "1m").burst(10)).await?;
 /// app.set_limit(Limit::group("mail", "*").concurrency(2)).await?; // each customer for itself
 /// app.set_limit(Limit::queue("reports").fair()).await?; // customers take turns
+/// app.set_limit(Limit::queue("sync").retries(100, "1m").waiting(10_000)).await?;
 ///
 /// for limit in app.limits().await? {
 ///     println!("{limit}"); // queue mail: at most 20 at once
 /// }
 /// app.remove_limit(Limit::queue("mail")).await?;
-/// # assert_eq!(app.limits().await?.len(), 3);
+/// # assert_eq!(app.limits().await?.len(), 4);
 /// # Ok(()) }) }
 /// ```
 #[derive(Clone, Debug)]
@@ -39,6 +40,7 @@ pub struct Limit {
     subject: Subject,
     policy: Policy,
     burst: Option<u32>,
+    retries_burst: Option<u32>,
     fault: Option<Error>,
 }
 
@@ -75,12 +77,12 @@ impl Limit {
             Ok(subject) => (subject, None),
             Err(fault) => (Subject::Queue(Name::default_name()), Some(invalid(fault))),
         };
-        Limit { subject, policy: Policy::default(), burst: None, fault }
+        Limit { subject, policy: Policy::default(), burst: None, retries_burst: None, fault }
     }
 
     /// A limit as it was set.
     pub(crate) fn set(subject: Subject, policy: Policy) -> Self {
-        Limit { subject, policy, burst: None, fault: None }
+        Limit { subject, policy, burst: None, retries_burst: None, fault: None }
     }
 
     /// At most so many attempts run at once; 0 lets nothing start.
@@ -92,13 +94,18 @@ impl Limit {
     /// At most `count` attempts start in each `period` (`"1m"` or a `Duration`, to the
     /// millisecond), evenly: 60 in `"1m"` is one a second. [`Limit::burst`] lets some start at once.
     pub fn rate(mut self, count: u32, period: impl IntoDuration) -> Self {
+        self.policy.rate = self.per("its period", count, period).or(self.policy.rate);
+        self
+    }
+
+    fn per(&mut self, what: &str, count: u32, period: impl IntoDuration) -> Option<Rate> {
         match period.into_duration() {
-            Ok(period) => self.policy.rate = Some(Rate::new(count, period)),
+            Ok(period) => Some(Rate::new(count, period)),
             Err(error) => {
-                self.fault.get_or_insert_with(|| invalid(format!("its period: {error}")));
+                self.fault.get_or_insert_with(|| invalid(format!("{what}: {error}")));
+                None
             }
         }
-        self
     }
 
     /// How many may start at once where none has for long; 1 without it. Only with a rate. In any
@@ -119,6 +126,33 @@ impl Limit {
     /// 1,000. Only for a group.
     pub fn weight(mut self, weight: u32) -> Self {
         self.policy.weight = Some(weight);
+        self
+    }
+
+    /// A retry budget: of the failed attempts of the queue at most `count` come back in each `period`
+    /// (`"1m"` or a `Duration`, to the millisecond), evenly, so that what they need is not overrun as
+    /// soon as it is up again. First attempts are not held up, no job is dropped, and none waits longer
+    /// than 24 hours for it. A wait that the retry policy or the error asks for is the least.
+    /// [`Limit::retries_burst`] lets some come back at once. Only for a queue.
+    pub fn retries(mut self, count: u32, period: impl IntoDuration) -> Self {
+        let retries = self.per("the period of its retries", count, period);
+        self.policy.retries = retries.or(self.policy.retries);
+        self
+    }
+
+    /// How many retries may come back at once where none has for long; 1 without it. Only with
+    /// [`Limit::retries`].
+    pub fn retries_burst(mut self, burst: u32) -> Self {
+        self.retries_burst = Some(burst);
+        self
+    }
+
+    /// At most so many jobs wait in the queue, in whatever place (ready, for their time, in line); what
+    /// would be one more is refused when it is enqueued, with [`ErrorCode::WaitingFull`], and nothing of
+    /// its call is written. 0 takes no new jobs. What comes back (retries, snoozes, releases, redrives,
+    /// moved jobs) and the jobs of schedules are never refused. Only for a queue.
+    pub fn waiting(mut self, most: u32) -> Self {
+        self.policy.waiting = Some(most);
         self
     }
 
@@ -148,9 +182,20 @@ impl Limit {
         Some(Rate { burst: self.burst.unwrap_or(rate.burst), ..rate })
     }
 
+    /// How many failed attempts of the queue come back in which time, where that is limited.
+    pub fn max_retries(&self) -> Option<Rate> {
+        let retries = self.policy.retries?;
+        Some(Rate { burst: self.retries_burst.unwrap_or(retries.burst), ..retries })
+    }
+
+    /// The most jobs that wait in the queue, where that is limited.
+    pub fn max_waiting(&self) -> Option<u32> {
+        self.policy.waiting
+    }
+
     /// What to set, or what makes no sense of it.
     pub(crate) fn into_policy(self) -> Result<(Subject, Policy)> {
-        let rate = self.max_rate();
+        let (rate, retries) = (self.max_rate(), self.max_retries());
         if let Some(fault) = self.fault {
             return Err(fault);
         }
@@ -158,7 +203,12 @@ impl Limit {
             let fault = "it has a burst without a rate; add .rate(count, period)".to_owned();
             return Err(invalid(fault));
         }
-        Ok((self.subject, Policy { rate, ..self.policy }))
+        if self.retries_burst.is_some() && retries.is_none() {
+            let fault =
+                "it has a burst of retries without a number of them; add .retries(count, period)";
+            return Err(invalid(fault.to_owned()));
+        }
+        Ok((self.subject, Policy { rate, retries, ..self.policy }))
     }
 }
 
@@ -178,16 +228,21 @@ impl fmt::Display for Limit {
         if let Some(most) = self.max_concurrency() {
             parts.push(format!("at most {most} at once"));
         }
-        if let Some(Rate { count, period_ms, burst }) = self.max_rate() {
+        let in_time = |what: &str, Rate { count, period_ms, burst }: Rate| {
             let period = format_duration(Duration::from_millis(period_ms)).replace(".0s", "s");
             let burst = if burst > 1 { format!(" (burst {burst})") } else { String::new() };
-            parts.push(format!("{count} in {period}{burst}"));
-        }
+            format!("{count}{what} in {period}{burst}")
+        };
+        parts.extend(self.max_rate().map(|rate| in_time("", rate)));
         if self.policy.fair {
             parts.push("its groups take turns".to_owned());
         }
         if let Some(weight) = self.policy.weight {
             parts.push(format!("weight {weight}"));
+        }
+        parts.extend(self.max_retries().map(|retries| in_time(" retries", retries)));
+        if let Some(most) = self.policy.waiting {
+            parts.push(format!("at most {most} wait"));
         }
         f.write_str(if parts.is_empty() { "no limit" } else { "" })?;
         f.write_str(&parts.join(", "))

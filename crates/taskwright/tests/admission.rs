@@ -164,6 +164,55 @@ async fn limits_are_set_listed_and_taken_away() {
     }
 }
 
+#[task(retry = "1s")]
+async fn call(number: u32) -> Result<(), String> {
+    Err(format!("the service is down, says {number}"))
+}
+
+#[tokio::test]
+async fn retries_come_back_by_the_budget_of_their_queue() {
+    let app = TestApp::new().unwrap().serve(call);
+    app.set_limit(Limit::queue("default").retries(6, "1m").retries_burst(2)).await.unwrap();
+    for number in 0..5 {
+        app.enqueue(call::job(number)).await.unwrap();
+    }
+    assert_eq!(app.run_until_idle().await.unwrap().attempts, 5, "first attempts are not held up");
+    app.advance("1s").await.unwrap();
+    assert_eq!(app.run_until_idle().await.unwrap().attempts, 2, "the burst");
+    for seconds in [9, 10, 10, 10, 10, 10] {
+        app.advance(Duration::from_secs(seconds)).await.unwrap();
+        assert_eq!(app.run_until_idle().await.unwrap().attempts, 1);
+    }
+    let counts = app.counts_of("default").await.unwrap();
+    assert_eq!((counts.scheduled, counts.dead), (5, 0), "none was dropped");
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_new_jobs() {
+    for (app, _directory) in stores().await {
+        app.set_limit(Limit::queue("default").waiting(2)).await.unwrap();
+        for number in 0..2 {
+            app.enqueue(sync::job(number, 0)).await.unwrap();
+        }
+        let refused = app.enqueue(sync::job(2, 0)).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::WaitingFull);
+        assert!(refused.message.contains("queue default lets 2 jobs wait"), "{refused}");
+        assert!(refused.retry_after.is_some());
+        assert_eq!(app.counts_of("default").await.unwrap().ready, 2);
+
+        let consumer = app.consumer(["default"]).unwrap();
+        let job = consumer.claim(1, Duration::ZERO).await.unwrap().remove(0);
+        app.enqueue(sync::job(2, 0)).await.unwrap();
+        consumer.complete(&job, &()).await.unwrap();
+        consumer.close().await;
+        let limits = app.limits().await.unwrap();
+        assert_eq!((limits[0].max_waiting(), limits[0].max_retries()), (Some(2), None));
+        let of_a_key = app.set_limit(Limit::key("api").waiting(2)).await.unwrap_err();
+        assert_eq!(of_a_key.code, ErrorCode::Invalid);
+        app.close().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_job_that_waits_is_adjusted() {
     let app = TestApp::new().unwrap().serve(sync);

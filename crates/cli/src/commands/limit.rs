@@ -13,7 +13,7 @@ use crate::{connect, show};
 /// Limit what may start of a queue, task, group or key, over all workers and machines
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("allowed").required(true).multiple(true).args(["concurrency", "rate", "fair", "weight", "remove"]),
+    group = ArgGroup::new("allowed").required(true).multiple(true).args(["concurrency", "rate", "fair", "weight", "retries", "waiting", "remove"]),
     after_help = "It takes the place of the limit that was set for the same before. What runs already goes on, and counts.
 A group or key that ends in * stands for each that begins so, each for itself.
 
@@ -24,6 +24,7 @@ Examples:
   taskwright limit key api:stripe --rate 25/1s --concurrency 5
   taskwright limit queue reports --fair
   taskwright limit group 'gold-*' --queue reports --weight 3
+  taskwright limit queue sync --retries 100/1m --waiting 10000
   taskwright limit key api:stripe --remove"
 )]
 pub struct Arguments {
@@ -50,8 +51,17 @@ pub struct Arguments {
     /// Of a group: so many of its jobs start in a fair queue while one does of another, 1 to 1000
     #[arg(long, value_name = "N")]
     weight: Option<u32>,
+    /// Of a queue: at most N failed attempts come back in each TIME, evenly, like 100/1m
+    #[arg(long, value_name = "N/TIME", value_parser = parse_rate)]
+    retries: Option<Rate>,
+    /// With --retries: so many may come back at once where none has for long [default: 1]
+    #[arg(long, value_name = "N", requires = "retries")]
+    retries_burst: Option<u32>,
+    /// Of a queue: at most so many jobs wait in it; what would be one more is refused
+    #[arg(long, value_name = "N")]
+    waiting: Option<u32>,
     /// Take the limit away
-    #[arg(long, conflicts_with_all = ["concurrency", "rate", "fair", "weight"])]
+    #[arg(long, conflicts_with_all = ["concurrency", "rate", "fair", "weight", "retries", "waiting"])]
     remove: bool,
 }
 
@@ -113,6 +123,15 @@ impl Arguments {
         }
         if let Some(weight) = self.weight {
             limit = limit.weight(weight);
+        }
+        if let Some(Rate { count, period_ms, .. }) = self.retries {
+            limit = limit.retries(count, std::time::Duration::from_millis(period_ms));
+        }
+        if let Some(burst) = self.retries_burst {
+            limit = limit.retries_burst(burst);
+        }
+        if let Some(most) = self.waiting {
+            limit = limit.waiting(most);
         }
         Ok(limit)
     }

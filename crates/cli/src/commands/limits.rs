@@ -35,7 +35,13 @@ pub async fn run(global: &Global, _: Arguments) -> Result<Exit> {
 }
 
 fn table(limits: &[Limit]) -> comfy_table::Table {
-    let heads = ["OF", "NAME", "QUEUE", ">CONCURRENCY", ">RATE", ">BURST", "TURNS"];
+    let mut heads = vec!["OF", "NAME", "QUEUE", ">CONCURRENCY", ">RATE", ">BURST", "TURNS"];
+    // Few have them, and lines are short.
+    let has_bounds =
+        limits.iter().any(|limit| limit.max_retries().is_some() || limit.max_waiting().is_some());
+    if has_bounds {
+        heads.extend([">RETRIES", ">WAITING"]);
+    }
     let mut table = show::table(&std::io::stdout(), &heads);
     for limit in limits {
         let (what, name, queue) = match limit.subject() {
@@ -46,17 +52,23 @@ fn table(limits: &[Limit]) -> comfy_table::Table {
         };
         let concurrency = limit.max_concurrency().map(|most| show::count(most.into()));
         let rate = limit.max_rate();
-        let per = rate.map(|rate| per(&rate));
+        let starts = rate.map(|rate| per(&rate));
         let burst = rate.map(|rate| show::count(rate.burst.into()));
-        table.add_row([
+        let mut row = vec![
             Cell::new(what),
             Cell::new(show::short(name, 60)),
             Cell::new(queue),
             Cell::new(concurrency.unwrap_or_default()),
-            Cell::new(per.unwrap_or_default()),
+            Cell::new(starts.unwrap_or_default()),
             Cell::new(burst.unwrap_or_default()),
             Cell::new(turns(limit)),
-        ]);
+        ];
+        if has_bounds {
+            let retries = limit.max_retries().map(|rate| retries(&rate));
+            let waiting = limit.max_waiting().map(|most| show::count(most.into()));
+            row.extend([retries, waiting].map(|cell| Cell::new(cell.unwrap_or_default())));
+        }
+        table.add_row(row);
     }
     table
 }
@@ -66,6 +78,13 @@ fn turns(limit: &Limit) -> String {
         Some(weight) => format!("weight {}", show::count(weight.into())),
         None if limit.is_fair() => "fair".to_owned(),
         None => String::new(),
+    }
+}
+
+fn retries(rate: &Rate) -> String {
+    match rate.burst {
+        1 => per(rate),
+        burst => format!("{} (burst {})", per(rate), show::count(burst.into())),
     }
 }
 

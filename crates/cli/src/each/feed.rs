@@ -77,7 +77,7 @@ async fn enqueue(app: &Taskwright, jobs: Vec<JobRequest>) -> Result<()> {
     loop {
         match app.enqueue_requests(jobs.clone(), false).await {
             // The worker makes room.
-            Err(error) if error.code == ErrorCode::StoreFull => {
+            Err(error) if matches!(error.code, ErrorCode::StoreFull | ErrorCode::WaitingFull) => {
                 tokio::time::sleep(error.retry_after.unwrap_or(FULL_PAUSE)).await;
             }
             done => return Ok(done.map(drop)?),

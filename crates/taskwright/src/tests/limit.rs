@@ -19,6 +19,10 @@ fn a_limit_says_what_it_is() {
             "queue mail: at most 2 at once, its groups take turns",
         ),
         (Limit::group("mail", "a").weight(3), "group \"a\" of queue mail: weight 3"),
+        (
+            Limit::queue("mail").retries(100, "1m").retries_burst(5).waiting(7),
+            "queue mail: 100 retries in 1m (burst 5), at most 7 wait",
+        ),
     ] {
         assert_eq!(limit.to_string(), text);
     }
@@ -39,6 +43,8 @@ fn what_makes_no_sense_is_told() {
         (Limit::group("Mail", "a").concurrency(1), "\"Mail\""),
         (Limit::key("k").rate(1, "soon"), "its period"),
         (Limit::key("k").burst(3), "without a rate"),
+        (Limit::queue("q").retries(1, "soon"), "the period of its retries"),
+        (Limit::queue("q").retries_burst(3), "add .retries("),
     ] {
         let error = limit.into_policy().unwrap_err();
         assert!(error.message.starts_with("cannot set the limit: "), "{error}");
