@@ -333,7 +333,7 @@ pub async fn w1_full_queues_are_those_of_the_moment(harness: &dyn Harness) {
     assert_eq!(scene.insert(vec![second]).await, [Inserted::Refused(refused)]);
 }
 
-/// However many enqueue at the same time, no more get in than may wait.
+/// However many callers come at the same time, no more jobs get in than may wait.
 pub async fn w1_many_callers_fill_a_queue_to_its_bound(harness: &dyn Harness) {
     let scene = Scene::open(harness).await;
     scene.limit(own_queue(), waiting(25)).await;
