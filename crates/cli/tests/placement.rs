@@ -72,7 +72,8 @@ fn a_job_goes_to_a_worker_that_matches() {
 
     let _small = served.worker("small", &["gpu=16", "region=eu"]);
     let small = served.known("small");
-    assert_eq!(small["labels"], json!(["gpu=16", "region=eu"]));
+    let slots = format!("slots={}", small["slots"]);
+    assert_eq!(small["labels"], json!(["gpu=16", "region=eu", slots]));
     assert_eq!((&small["queues"], &small["tasks"]), (&json!(["default"]), &json!(["train"])));
     let told = served.place(3, &["--requires", "gpu>=24", "--explain"]);
     assert_eq!(told["verdict"], "no live worker has gpu>=24");

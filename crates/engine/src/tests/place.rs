@@ -37,6 +37,7 @@ fn worker(number: u128, queue: &str, tasks: Option<&[&str]>, labels: &str) -> Wo
         first_seen_at: NOW,
         last_seen_at: NOW,
         running: 0,
+        slots_taken: 0,
     }
 }
 
