@@ -234,8 +234,8 @@ async fn a_task_says_what_its_jobs_cost() -> Result<()> {
     let app = TestApp::new()?.serve(train);
     let handles = [app.enqueue(train::job(1)).await?, app.enqueue(train::job(2).cost(1)).await?];
     assert_eq!(app.run_until_idle().await?.completed, 2);
-    assert_eq!(handles[0].result().await?, 2);
-    assert_eq!(handles[1].result().await?, 3);
+    assert_eq!(handles[0].result().await.unwrap(), 2);
+    assert_eq!(handles[1].result().await.unwrap(), 3);
     Ok(())
 }
 
