@@ -176,9 +176,8 @@ impl State {
                 && !calls_next
                 && let Some(index) = self.next_for(claim)
             {
-                let job = &self.records[index].job;
-                let cost = job.extras.requires.slots() as usize;
-                match self.key_without_room(job) {
+                let cost = self.records[index].job.extras.requires.slots() as usize;
+                match self.key_without_room(&self.records[index].job) {
                     None if cost > left => {
                         is_over = true;
                         break;
