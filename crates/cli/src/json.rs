@@ -73,6 +73,8 @@ pub struct JobLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     requires: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     shard_index: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shard_total: Option<u32>,
@@ -149,6 +151,7 @@ impl<'a> From<&'a Job> for JobLine<'a> {
             group: job.extras.group.as_deref(),
             limit_keys: &job.extras.limit_keys,
             requires: required(&job.extras.requires),
+            cost: Some(job.extras.cost).filter(|cost| *cost > 1),
             shard_index: job.extras.shard.map(|shard| shard.index),
             shard_total: job.extras.shard.map(|shard| shard.total),
             unique_key: unique.map(|unique| &*unique.key),

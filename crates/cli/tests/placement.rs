@@ -72,7 +72,8 @@ fn a_job_goes_to_a_worker_that_matches() {
 
     let _small = served.worker("small", &["gpu=16", "region=eu"]);
     let small = served.known("small");
-    assert_eq!(small["labels"], json!(["gpu=16", "region=eu"]));
+    let slots = format!("slots={}", small["slots"]);
+    assert_eq!(small["labels"], json!(["gpu=16", "region=eu", slots]));
     assert_eq!((&small["queues"], &small["tasks"]), (&json!(["default"]), &json!(["train"])));
     let told = served.place(3, &["--requires", "gpu>=24", "--explain"]);
     assert_eq!(told["verdict"], "no live worker has gpu>=24");
@@ -138,4 +139,19 @@ fn what_makes_no_sense_is_told() {
     assert!(refused.stderr.contains(">= compares numbers"), "{}", refused.stderr);
     let refused = served.run(&["claim", "--label", "gpu=24", "--label", "gpu=16"]).exits(1);
     assert!(refused.stderr.contains("label gpu is given twice"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_job_that_costs_several_slots_says_so() {
+    let served = Served::new();
+    let enqueued = served.run(&["enqueue", "train", "--cost", "4"]).exits(0);
+    let id = enqueued.text().trim().to_owned();
+    let shown = served.run(&["job", &id]).exits(0).text();
+    assert!(shown.contains("4 slots") && shown.contains("slots>=4"), "{shown}");
+    let listed = served.run(&["jobs", "--json"]).exits(0).json().remove(0);
+    assert_eq!((&listed["cost"], &listed["requires"]), (&json!(4), &json!("slots>=4")));
+    served.run(&["claim", "--max", "3"]).exits(3);
+    served.run(&["claim", "--max", "4"]).exits(0);
+    let refused = served.run(&["enqueue", "train", "--cost", "0"]).exits(1);
+    assert!(refused.stderr.contains("its cost is 0 slots"), "{}", refused.stderr);
 }

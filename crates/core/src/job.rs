@@ -7,7 +7,7 @@ use crate::id::{JobId, WorkerId};
 use crate::json::Json;
 use crate::lifecycle::{Life, State, Verdict};
 use crate::name::Name;
-use crate::placement::Requirement;
+use crate::placement::{InvalidRequirement, Requirement};
 use crate::retry::RetryPolicy;
 use crate::shard::Shard;
 use crate::time::Timestamp;
@@ -59,7 +59,8 @@ pub struct Extras {
     pub unique: Option<Unique>,
     /// What it requires of the labels of its worker.
     pub requires: Requirement,
-    /// Slots it takes; 0 means 1.
+    /// Slots it takes while it runs; 0 means 1. One that takes more requires as many: see
+    /// [`with_cost`](Extras::with_cost).
     pub cost: u32,
     /// Jobs that must end first.
     pub parents: Vec<JobId>,
@@ -87,6 +88,20 @@ impl Extras {
             self.requires.terms().iter().map(|term| term.to_string().len() + 8).sum();
         let shard = if self.shard.is_some() { 16 } else { 0 };
         shard + single + listed + required + waits + 20 * self.parents.len()
+    }
+
+    /// Slots that it takes while it runs, at least 1.
+    pub fn slots(&self) -> u32 {
+        self.cost.max(1)
+    }
+
+    /// The same of a job that takes so many slots, and so requires a worker that has them.
+    ///
+    /// # Errors
+    /// Where it cannot require that as well: see [`Requirement::with_cost`].
+    pub fn with_cost(self, slots: u32) -> Result<Extras, InvalidRequirement> {
+        let requires = self.requires.with_cost(slots)?;
+        Ok(Extras { requires, cost: if slots > 1 { slots } else { 0 }, ..self })
     }
 
     /// Whether all fields are empty.

@@ -39,6 +39,8 @@ pub const LABEL_VALUE_BYTES_MAX: usize = 128;
 pub const REQUIREMENT_TERMS_MAX: usize = 8;
 /// Longest text of what a job requires of its worker, in bytes.
 pub const REQUIREMENT_BYTES_MAX: usize = 1_024;
+/// Most slots that a job takes: as many as one claim can ask for.
+pub const COST_MAX: u32 = 1_000;
 /// Longest trace context, in bytes.
 pub const TRACE_BYTES_MAX: usize = 512;
 /// Most waits in a retry policy that lists them.

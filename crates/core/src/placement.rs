@@ -5,12 +5,14 @@
 //! term of it. The order in which a requirement names its terms means nothing: both types have one
 //! canonical text, so that equal ones are equal as texts.
 
+mod cost;
 mod labels;
 mod load;
 mod number;
 mod requirement;
 mod term;
 
+pub use cost::SLOTS;
 pub use labels::{InvalidLabel, Labels};
 pub use load::{Load, LoadMeasure, takes_after};
 pub use requirement::{InvalidRequirement, Requirement};
@@ -34,6 +36,10 @@ fn fault_of_value(value: &str) -> Option<String> {
     let refused = value.chars().find(|&c| is_sign(c) || c.is_whitespace() || c.is_control())?;
     Some(format!("its value has {refused:?}, which is not allowed"))
 }
+
+#[cfg(test)]
+#[path = "tests/cost.rs"]
+mod cost_tests;
 
 #[cfg(test)]
 #[path = "tests/load.rs"]

@@ -56,6 +56,8 @@ pub struct JobRequest {
     pub unique: Option<Unique>,
     /// What it requires of the labels of its worker; default: nothing.
     pub requires: Requirement,
+    /// How many slots of its worker it takes while it runs, up to `COST_MAX`; default: 1.
+    pub cost: Option<u32>,
     /// What happens where another job holds that key; default: it is kept and named.
     pub on_conflict: OnConflict,
     /// W3C trace context of the caller.
@@ -96,6 +98,7 @@ impl JobRequest {
             limit_keys: Vec::new(),
             unique: None,
             requires: Requirement::NONE,
+            cost: None,
             on_conflict: OnConflict::default(),
             trace: None,
             shard: None,

@@ -41,6 +41,8 @@ pub struct Placed {
     pub slots: u32,
     /// How many jobs it holds.
     pub running: usize,
+    /// How many slots they take.
+    pub slots_taken: u64,
     /// Its labels.
     pub labels: Labels,
     /// How loaded it is.
@@ -110,12 +112,12 @@ impl Placed {
     }
 
     fn has_free_slot(&self) -> bool {
-        self.slots == 0 || (self.running < self.slots as usize && !self.is_held_back())
+        self.slots == 0 || (self.slots_taken < u64::from(self.slots) && !self.is_held_back())
     }
 
     /// Whether it takes no more jobs now because it is over its load.
     pub(crate) fn is_held_back(&self) -> bool {
-        self.load.takes.is_some_and(|takes| self.running >= takes as usize)
+        self.load.takes.is_some_and(|takes| self.slots_taken >= u64::from(takes))
     }
 }
 
@@ -161,6 +163,7 @@ fn judge(request: &PlaceRequest, view: &WorkerView, now: Timestamp) -> Placed {
         name: Arc::clone(&view.info.name),
         slots: view.info.slots,
         running: view.running,
+        slots_taken: view.slots_taken,
         load: view.info.load,
         labels: view.profile.as_ref().map(|profile| profile.labels.clone()).unwrap_or_default(),
         excluded,

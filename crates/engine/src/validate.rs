@@ -6,8 +6,8 @@ use std::time::Duration;
 use taskwright_core::limits::{self, OverLimit, check};
 use taskwright_core::turns::WEIGHT_MAX;
 use taskwright_core::{
-    Extras, JobId, Json, NewJob, OnConflict, Policy, Rate, RetryPolicy, Shard, Subject, Timestamp,
-    Unique, Until,
+    Extras, JobId, Json, NewJob, OnConflict, Policy, Rate, Requirement, RetryPolicy, Shard, Subject,
+    Timestamp, Unique, Until,
 };
 use taskwright_store::{Claim, Command, Filter, Heartbeat, Outcome, Profile, Report};
 
@@ -35,18 +35,18 @@ pub(crate) fn new_jobs_of_any_number(
 }
 
 fn new_job(request: JobRequest, now: Timestamp) -> Result<NewJob> {
-    if let Err((code, fault)) = check_request(&request, now) {
-        return Err(Error::new(
-            code,
-            format!("cannot enqueue a job of task {}: {fault}", request.task),
-        ));
-    }
+    let refuse = |(code, fault): Fault| {
+        Error::new(code, format!("cannot enqueue a job of task {}: {fault}", request.task))
+    };
+    check_request(&request, now).map_err(refuse)?;
+    let requires = required(&request).map_err(refuse)?;
     let run_at = match request.start {
         Start::Now => None,
         Start::After(delay) => Some(now.plus(delay)),
         Start::At(instant) => Some(instant),
     };
     let id = request.id.ok_or_else(|| Error::new(ErrorCode::Invalid, "a job has no id"))?;
+    let cost = request.cost.unwrap_or(1);
     let whole = fingerprint(&request.task, &request.queue, &request.args);
     Ok(NewJob {
         fingerprint: request.shard.map_or(whole, |shard| of_shard(whole, shard)),
@@ -61,13 +61,14 @@ fn new_job(request: JobRequest, now: Timestamp) -> Result<NewJob> {
         max_attempts: request.max_attempts.unwrap_or(limits::ATTEMPTS_DEFAULT),
         timeout_ms: request.timeout.map(whole_millis),
         extras: Extras {
+            cost: if cost > 1 { cost } else { 0 },
             retry: request.retry,
             expires_at: request.expires_at,
             tags: request.tags,
             group: request.group,
             limit_keys: request.limit_keys,
             unique: request.unique,
-            requires: request.requires,
+            requires,
             trace: request.trace,
             shard: request.shard,
             ..Extras::default()
@@ -128,6 +129,16 @@ fn check_request(request: &JobRequest, now: Timestamp) -> Result<(), Fault> {
         check("trace", trace.len(), limits::TRACE_BYTES_MAX, "bytes").map_err(over)?;
     }
     check_shard(request)
+}
+
+/// What a job requires, the slots that it takes among it.
+fn required(request: &JobRequest) -> Result<Requirement, Fault> {
+    let cost = request.cost.unwrap_or(1);
+    if cost == 0 {
+        return Err(invalid("its cost is 0 slots; give at least 1, or leave it out"));
+    }
+    check("its cost", cost as usize, limits::COST_MAX as usize, "slots").map_err(over)?;
+    request.requires.with_cost(cost).map_err(invalid)
 }
 
 fn check_shard(request: &JobRequest) -> Result<(), Fault> {
@@ -334,6 +345,13 @@ fn profile(profile: &Profile) -> Result<()> {
             return Err(Error::new(ErrorCode::Invalid, message));
         }
         check("the list of its tasks", tasks.len(), limits::SERVED_MAX, "names").map_err(refuse)?;
+    }
+    if let Some(Err(text)) = profile.labels.slots() {
+        let message = format!(
+            "{tried}: its label slots is {text:?}, and says how many slots it has: give a whole \
+             number from 1"
+        );
+        return Err(Error::new(ErrorCode::Invalid, message));
     }
     Ok(())
 }

@@ -188,12 +188,13 @@ impl Facts {
         for detail in self.lane_limits() {
             block(BlockerKind::Limit, detail);
         }
+        let cost = u64::from(self.job.extras.slots());
         let matching = || self.placement.workers.iter().filter(|worker| worker.matches());
         if matching().next().is_none() {
             block(BlockerKind::Placement, self.placement.verdict.clone());
-        } else if matching().all(|worker| free_slots(worker) == 0) {
+        } else if matching().all(|worker| free_slots(worker) < cost) {
             block(BlockerKind::Slots, self.busy(matching()));
-        } else if matching().all(|worker| free_slots(worker) == 0 || worker.is_held_back()) {
+        } else if matching().all(|worker| free_slots(worker) < cost || worker.is_held_back()) {
             block(BlockerKind::Load, over_load(matching()));
         }
         let ahead = self.ahead();
@@ -291,7 +292,10 @@ impl Facts {
         } else {
             format!("{workers} workers match")
         };
-        format!("{are}, and all of their {slots} slots are taken")
+        match self.job.extras.slots() {
+            1 => format!("{are}, and all of their {slots} slots are taken"),
+            cost => format!("{are}, and none has the {cost} slots free that it takes"),
+        }
     }
 
     fn ahead(&self) -> Option<Ahead> {
@@ -349,7 +353,7 @@ fn over_load<'w>(matching: impl Iterator<Item = &'w Placed>) -> String {
 }
 
 fn free_slots(worker: &Placed) -> u64 {
-    u64::from(worker.slots).saturating_sub(worker.running as u64)
+    u64::from(worker.slots).saturating_sub(worker.slots_taken)
 }
 
 /// `at most 3 at once and 10 starts in 1m`.

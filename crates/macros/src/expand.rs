@@ -83,6 +83,7 @@ fn job(function: &Function, options: &Options) -> TokenStream {
         quote!(.retry(::taskwright::RetryPolicy::List { delays_ms: ::std::vec![#(#waits),*] }))
     });
     let requires = options.requires.as_ref().map(|terms| quote!(.requires(#terms)));
+    let cost = options.cost.map(|slots| quote!(.cost(#slots)));
     let mutable = (!names.is_empty()).then(|| quote!(mut));
     quote! {
         #[doc = #doc]
@@ -93,7 +94,7 @@ fn job(function: &Function, options: &Options) -> TokenStream {
             let #mutable #args = ::taskwright::__private::ArgsWriter::default();
             #(#writes)*
             ::taskwright::__private::job_of(&__NAME, #args)
-                #queue #priority #max_attempts #timeout #retry #requires
+                #queue #priority #max_attempts #timeout #retry #requires #cost
         }
     }
 }

@@ -19,9 +19,10 @@ pub struct Options {
     pub timeout_ms: Option<u64>,
     pub retry_ms: Option<Vec<u64>>,
     pub requires: Option<String>,
+    pub cost: Option<u32>,
 }
 
-const KNOWN: &str = "name, queue, priority, max_attempts, timeout, retry, requires, blocking";
+const KNOWN: &str = "name, queue, priority, max_attempts, timeout, retry, requires, cost, blocking";
 
 impl Options {
     pub fn parse(tokens: TokenStream, function: &Function) -> syn::Result<Options> {
@@ -67,6 +68,7 @@ impl Options {
             "timeout" => self.timeout_ms = Some(timeout(meta)?),
             "retry" => self.retry_ms = Some(retry(meta)?),
             "requires" => self.requires = Some(requirement(meta)?),
+            "cost" => self.cost = Some(cost(meta)?),
             "blocking" => {
                 meta.require_path_only().map_err(|_| {
                     Error::new_spanned(meta, "`blocking` has no value: write #[task(blocking)]")
@@ -145,6 +147,18 @@ fn max_attempts(meta: &Meta) -> syn::Result<u32> {
     };
     number.filter(|number| (1..=limits::ATTEMPTS_MAX).contains(number)).ok_or_else(|| {
         Error::new(expr.span(), format!("this is not a number of attempts: write {example}"))
+    })
+}
+
+fn cost(meta: &Meta) -> syn::Result<u32> {
+    let example = format!("cost = 4, from 1 to {}", limits::COST_MAX);
+    let expr = value(meta, &example)?;
+    let slots = match expr {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse::<u32>().ok(),
+        _ => None,
+    };
+    slots.filter(|slots| (1..=limits::COST_MAX).contains(slots)).ok_or_else(|| {
+        Error::new(expr.span(), format!("this is not a number of slots: write {example}"))
     })
 }
 

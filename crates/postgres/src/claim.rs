@@ -26,16 +26,21 @@ const POLL: Duration = Duration::from_secs(4);
 /// … and where none are heard, as behind a transaction pooler.
 const POLL_UNHEARD: Duration = Duration::from_secs(1);
 
+/// What a claim is given; `None`: the next job takes more slots than it has, so it is not to wait.
+pub(crate) type Given = Option<Vec<ClaimedJob>>;
+
 impl PostgresStore {
     pub(crate) async fn claim_or_wait(&self, claim: Claim) -> Result<Vec<ClaimedJob>> {
         let deadline = Instant::now() + claim.wait.min(WAIT_MAX);
         let namespace = self.lanes.namespace(&self.link, &claim.namespace).await?;
         let mut waiter = (!claim.wait.is_zero()).then(|| self.hints.wait_for(&claim));
         loop {
-            let jobs = self.claim_gathered(namespace, &claim).await?;
+            let given = self.claim_gathered(namespace, &claim).await?;
             if let Some(waiter) = &mut waiter {
-                waiter.has_looked(!jobs.is_empty());
+                // What does not fit here may fit elsewhere.
+                waiter.has_looked(given.as_ref().is_none_or(|jobs| !jobs.is_empty()));
             }
+            let Some(jobs) = given else { return Ok(Vec::new()) };
             let now = Instant::now();
             let Some(waiter) = &mut waiter else { return Ok(jobs) };
             if !jobs.is_empty() || now >= deadline || claim.max == 0 {
@@ -48,7 +53,7 @@ impl PostgresStore {
         }
     }
 
-    pub(crate) async fn claim_now(&self, namespace: i32, claim: &Claim) -> Result<Vec<ClaimedJob>> {
+    pub(crate) async fn claim_now(&self, namespace: i32, claim: &Claim) -> Result<Given> {
         self.check_open()?;
         if self.limits.is_limited(namespace) {
             return self.claim_limited(namespace, claim).await;
@@ -67,13 +72,14 @@ impl PostgresStore {
                 self.requirements.refresh(&self.link).await?;
                 return Box::pin(self.claim_now(namespace, claim)).await;
             }
+            Some((TOO_LARGE, _)) => return Ok(None),
             Some((_, last)) => return Err(too_low(claim, last)),
             None => {}
         }
         let lanes = self.lanes_of(&begin, &rows).await?;
         let jobs = in_order(&rows, &lanes)?;
         self.announce_claimed(claim, &jobs);
-        Ok(jobs)
+        Ok(Some(jobs))
     }
 
     /// What each of some claims is given that workers who serve the same make at once, sorted by
@@ -98,7 +104,7 @@ impl PostgresStore {
             .link
             .attempt(
                 "select * from taskwright.claim_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-                 $11, $12, $13, $14, $15, $16)",
+                 $11, $12, $13, $14, $15, $16, $17)",
                 &[
                     (&self.clock.shown(), Type::INT8),
                     (&namespace, Type::INT4),
@@ -116,6 +122,7 @@ impl PostgresStore {
                     (&wish.matching, Type::INT4_ARRAY),
                     (&wish.known, Type::INT4),
                     (&wish.profile, Type::TEXT),
+                    (&wish.costs, Type::INT4_ARRAY),
                 ],
             )
             .await?;
@@ -168,13 +175,14 @@ impl PostgresStore {
 
 /// The statement of a claim.
 pub(crate) const CLAIM: &str = "select * from taskwright.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-     $14, $15, $16)";
+     $14, $15, $16, $17)";
 
 /// What a row instead of jobs says by its `seq`: something is limited; …
 const LIMITED: i64 = -2;
-/// … or a lane that the worker serves has a requirement that is too new to be known here; −1: the
-/// number is too low.
+/// … or a lane that the worker serves has a requirement that is too new to be known here; …
 const UNKNOWN: i64 = -3;
+/// … or the first job takes more slots than the claim has; −1: the number is too low.
+const TOO_LARGE: i64 = -4;
 
 /// A claim as the database is told.
 pub(crate) struct Wish<'b> {
@@ -193,6 +201,8 @@ pub(crate) struct Wish<'b> {
     /// The requirements that its labels meet, and the highest that was looked at.
     pub matching: Vec<i32>,
     pub known: i32,
+    /// How many slots jobs take that require `matching`; `None`: all of them one.
+    costs: Option<Vec<i32>>,
     /// What it serves, as it is kept for those who look.
     pub profile: String,
 }
@@ -200,7 +210,7 @@ pub(crate) struct Wish<'b> {
 impl<'b> Wish<'b> {
     pub fn of(store: &PostgresStore, namespace: i32, claim: &Claim, begin: &'b Begin) -> Self {
         let texts = |names: &[Name]| names.iter().map(|name| name.as_str().to_owned()).collect();
-        let Matching { numbers, known } = store.requirements.matching(&claim.profile.labels);
+        let Matching { numbers, costs, known } = store.requirements.matching(&claim.profile.labels);
         Wish {
             now: store.clock.shown(),
             namespace,
@@ -216,12 +226,13 @@ impl<'b> Wish<'b> {
             begin,
             matching: numbers.to_vec(),
             known,
+            costs: costs.map(|costs| costs.to_vec()),
             profile: profile_text(&claim.profile),
         }
     }
 
     /// The arguments of [`CLAIM`], in order.
-    pub fn arguments(&self) -> [Argument<'_>; 16] {
+    pub fn arguments(&self) -> [Argument<'_>; 17] {
         [
             (&self.now, Type::INT8),
             (&self.namespace, Type::INT4),
@@ -239,6 +250,7 @@ impl<'b> Wish<'b> {
             (&self.matching, Type::INT4_ARRAY),
             (&self.known, Type::INT4),
             (&self.profile, Type::TEXT),
+            (&self.costs, Type::INT4_ARRAY),
         ]
     }
 }

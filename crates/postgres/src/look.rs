@@ -215,7 +215,8 @@ impl PostgresStore {
             .query(
                 "select w.id, w.info, w.profile, w.first_seen_at, w.last_seen_at, \
                         (select count(*) from taskwright.job j where j.worker = w.id \
-                           and j.state = 5 and j.namespace = w.namespace) as running \
+                           and j.state = 5 and j.namespace = w.namespace) as running, \
+                        taskwright.slots_taken(w.namespace, w.id) as slots_taken \
                  from taskwright.worker w where w.namespace = $1 order by w.id",
                 &[(&number, Type::INT4)],
             )
@@ -229,6 +230,7 @@ impl PostgresStore {
                     first_seen_at: Timestamp::from_micros(get(row, "first_seen_at")?),
                     last_seen_at: Timestamp::from_micros(get(row, "last_seen_at")?),
                     running: usize::try_from(get::<i64>(row, "running")?).unwrap_or(0),
+                    slots_taken: u64::try_from(get::<i64>(row, "slots_taken")?).unwrap_or(0),
                 })
             })
             .collect()

@@ -36,6 +36,8 @@ pub(crate) struct Requirements(RwLock<Known>);
 pub(crate) struct Matching {
     /// The numbers of those that they meet.
     pub numbers: Arc<[i32]>,
+    /// How many slots jobs take that require these; `None`: all of them one.
+    pub costs: Option<Arc<[i32]>>,
     /// The highest number that was looked at.
     pub known: i32,
 }
@@ -51,8 +53,15 @@ impl Requirements {
         }
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let met = known.by_number.iter().filter(|(_, requirement)| requirement.matches(labels));
-        let matching =
-            Matching { numbers: met.map(|(number, _)| *number).collect(), known: last(&known) };
+        let cost = |requirement: &Requirement| requirement.slots().cast_signed();
+        let (numbers, costs): (Vec<i32>, Vec<i32>) =
+            met.map(|(number, requirement)| (*number, cost(requirement))).unzip();
+        let is_costly = costs.iter().any(|cost| *cost > 1);
+        let matching = Matching {
+            numbers: numbers.into(),
+            costs: is_costly.then(|| costs.into()),
+            known: last(&known),
+        };
         if known.matching.len() >= LABELS_MAX {
             known.matching.clear();
         }

@@ -14,7 +14,7 @@ use support::random::Random;
 use taskwright_core::{JobId, Name, NewJob, StateName};
 use taskwright_postgres::PostgresStore;
 use taskwright_store::{
-    Claim, ClaimedJob, ErrorKind, Insert, Inserted, Outcome, Reported, Result, Store,
+    Claim, ClaimedJob, ErrorKind, Insert, Inserted, Outcome, Profile, Reported, Result, Store,
 };
 use taskwright_testbed::{Schema, available, fresh_schema};
 
@@ -48,6 +48,41 @@ async fn at_once(store: &Arc<PostgresStore>, claims: Vec<Claim>) -> Vec<Result<V
 
 fn tokens(jobs: &[ClaimedJob]) -> Vec<(JobId, taskwright_core::Token)> {
     jobs.iter().map(|job| (job.id, job.token)).collect()
+}
+
+#[tokio::test]
+async fn claims_at_once_give_no_worker_more_than_fits() {
+    let Some(schema) = schema("costs") else { return };
+    let mut random = Random::seeded();
+    let store = open(&url_of(&schema)).await;
+    let mut there = 0;
+    let jobs = (0..200).map(|_| {
+        let cost = 1 + random.below(3) as u32;
+        there += cost as usize;
+        let job = job(random.job_id());
+        NewJob { extras: job.extras.clone().with_cost(cost).unwrap(), ..job }
+    });
+    insert(&*store, jobs.collect()).await;
+    let mut hands: Vec<Hand> = (0..CALLERS).map(|_| Hand::new(&mut random)).collect();
+    let mut given = 0;
+    for _ in 0..4 {
+        let claims: Vec<Claim> = hands
+            .iter_mut()
+            .map(|hand| {
+                let claim = hand.claim(1 + random.below(5) as usize, Duration::ZERO);
+                let mut profile = Profile::clone(&claim.profile);
+                profile.labels.set_slots(5).unwrap();
+                Claim { profile: Arc::new(profile), ..claim }
+            })
+            .collect();
+        for (claim, answer) in claims.iter().zip(at_once(&store, claims.clone()).await) {
+            let jobs = answer.unwrap();
+            let taken: usize = jobs.iter().map(|job| job.extras.slots() as usize).sum();
+            assert!(taken <= claim.max, "{taken} slots for {}", claim.max);
+            given += taken;
+        }
+    }
+    assert!(given > there / 2 && given <= there, "{given} of {there}");
 }
 
 #[tokio::test]

@@ -90,13 +90,13 @@ async fn claiming_jobs_looks_at_no_others_beside_many_delayed_ones() {
         let one = format!(
             "do $$ begin assert (select count(*) from {name}.claim(null, (select min(number) from \
              {name}.namespace), array['default'], null, gen_random_uuid(), 1, false, 1, {COMPLETED}, \
-             1000000, 1000000, '{{}}', '{{}}', '{{}}', 0, null)) = {COMPLETED}; end $$"
+             1000000, 1000000, '{{}}', '{{}}', '{{}}', 0, null, null)) = {COMPLETED}; end $$"
         );
         let together = format!(
             "do $$ begin assert (select count(*) from {name}.claim_together(null, (select \
              min(number) from {name}.namespace), array['default'], null, array[gen_random_uuid(), \
              gen_random_uuid()], 1, false, array[1, 1], array[{COMPLETED} / 2, {COMPLETED} / 2], \
-             1000000, 1000000, '{{}}', '{{}}', '{{}}', 0, null)) = {COMPLETED}; end $$"
+             1000000, 1000000, '{{}}', '{{}}', '{{}}', 0, null, null)) = {COMPLETED}; end $$"
         );
         for statement in [one, together] {
             let rows = looked_at(&application, &statement).await;

@@ -72,6 +72,7 @@ pub(crate) struct JobFields<'a> {
     #[serde(default)]
     limit_keys: Vec<Text<'a>>,
     requires: Option<Text<'a>>,
+    cost: Option<u32>,
     unique_key: Option<Text<'a>>,
     unique_until: Option<UntilField>,
     unique_for_ms: Option<u64>,
@@ -221,6 +222,7 @@ pub(crate) fn job_request(
             Some(text) => text.0.parse().map_err(|cause| at.invalid("requires", cause))?,
             None => Requirement::NONE,
         },
+        cost: fields.cost,
         unique: unique(
             fields.unique_key.as_ref().map(|key| Arc::from(&*key.0)),
             Some(until),
@@ -285,6 +287,9 @@ pub(crate) fn write_job(job: &JobRequest, object: &mut write::Object<'_>) {
     }
     if !job.requires.is_none() {
         object.text("requires", &job.requires.to_string());
+    }
+    if let Some(cost) = job.cost {
+        object.number("cost", u64::from(cost));
     }
     if let Some(unique) = &job.unique {
         write_unique(unique, object);

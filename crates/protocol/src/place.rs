@@ -9,6 +9,7 @@ use taskwright_engine::{Exclusion, ExclusionRule, PlaceRequest, Placed, Placemen
 use crate::labels;
 use crate::load::{self, LoadView};
 use crate::read::{Object, Parsed, Text, invalid, name_or_default, read};
+use crate::status::write_slots_taken;
 use crate::write;
 
 pub(crate) fn decode(body: &[u8]) -> Result<PlaceRequest> {
@@ -53,6 +54,7 @@ pub(crate) fn encode_reply(placement: &Placement) -> Vec<u8> {
             object.text("name", &worker.name);
             object.number("slots", u64::from(worker.slots));
             object.number("running", worker.running as u64);
+            write_slots_taken(worker.running, worker.slots_taken, object);
             labels::write(&worker.labels, object);
             load::write(&worker.load, object);
             object.flag("matches", worker.matches());
@@ -80,6 +82,7 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Placement> {
         name: Text<'a>,
         slots: u32,
         running: usize,
+        slots_taken: Option<u64>,
         #[serde(default)]
         labels: Vec<Text<'a>>,
         load: Option<Object<LoadView>>,
@@ -104,6 +107,7 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Placement> {
             name: Arc::from(&*fields.name.0),
             slots: fields.slots,
             running: fields.running,
+            slots_taken: fields.slots_taken.unwrap_or(fields.running as u64),
             labels: labels::read(&fields.labels)?,
             load: fields.load.map(|Object(load)| load.into_load()).unwrap_or_default(),
             excluded: fields.excluded.into_iter().map(exclusion).collect(),

@@ -120,8 +120,16 @@ pub(crate) fn encode_workers(workers: &[WorkerView]) -> Vec<u8> {
             object.instant("first_seen_at", worker.first_seen_at);
             object.instant("last_seen_at", worker.last_seen_at);
             object.number("running", worker.running as u64);
+            write_slots_taken(worker.running, worker.slots_taken, object);
         });
     })
+}
+
+/// How many slots jobs take, where that is not one each.
+pub(crate) fn write_slots_taken(running: usize, slots: u64, object: &mut write::Object<'_>) {
+    if slots != running as u64 {
+        object.number("slots_taken", slots);
+    }
 }
 
 /// What a worker serves; without `tasks` it serves all of them.
@@ -155,6 +163,7 @@ pub(crate) fn decode_workers(body: &[u8]) -> Result<Vec<WorkerView>> {
         first_seen_at: Parsed<Instant>,
         last_seen_at: Parsed<Instant>,
         running: usize,
+        slots_taken: Option<u64>,
     }
 
     let reply: Reply<'_> = read("workers reply", body)?;
@@ -175,6 +184,7 @@ pub(crate) fn decode_workers(body: &[u8]) -> Result<Vec<WorkerView>> {
             first_seen_at: fields.first_seen_at.0.0,
             last_seen_at: fields.last_seen_at.0.0,
             running: fields.running,
+            slots_taken: fields.slots_taken.unwrap_or(fields.running as u64),
         })
     });
     workers.collect()

@@ -6,6 +6,7 @@
 mod budgets;
 mod claim;
 mod control;
+mod costs;
 mod documents;
 mod fair;
 mod heartbeat;
@@ -37,6 +38,7 @@ use crate::retention::Retention;
 pub use budgets::*;
 pub use claim::*;
 pub use control::*;
+pub use costs::*;
 pub use documents::*;
 pub use fair::*;
 pub use heartbeat::*;
@@ -282,6 +284,17 @@ macro_rules! conformance {
                 s11_requirements_are_lanes
                 workers_show_what_they_serve
                 requirements_survive_a_restart
+                // costs
+                c1_a_claim_fits_into_its_slots
+                c1_costs_are_summed_over_lanes
+                c1_costs_are_kept
+                c2_a_large_job_is_not_overtaken_by_its_worker
+                c2_a_claim_does_not_wait_for_what_does_not_fit
+                c2_what_does_not_fit_takes_nothing
+                c2_a_large_job_without_room_holds_nobody_up
+                c2_turns_wait_for_slots
+                c3_a_large_job_holds_no_small_worker_up
+                s4_a_repeated_claim_gives_no_more_than_fitted
                 // moving
                 an_export_pages_through_everything
                 s11_pages_are_bounded_in_bytes

@@ -93,7 +93,7 @@ pub struct Claim {
     pub seq: u64,
     /// What it serves.
     pub profile: Arc<Profile>,
-    /// The most jobs it can take.
+    /// How many slots it has free: the jobs that it is given take no more together.
     pub max: usize,
     /// How long to wait where nothing is ready.
     pub wait: Duration,
@@ -242,7 +242,7 @@ pub struct Heartbeat {
 pub struct WorkerInfo {
     /// A name for people, often `host:pid`.
     pub name: Arc<str>,
-    /// How many jobs it runs at once.
+    /// How many slots it has: as many jobs that cost one it runs at once.
     pub slots: u32,
     /// Whether it takes no more jobs.
     pub stopping: bool,

@@ -90,6 +90,8 @@ pub struct WorkerView {
     pub last_seen_at: Timestamp,
     /// How many jobs it holds.
     pub running: usize,
+    /// How many slots they take.
+    pub slots_taken: u64,
 }
 
 /// A process that has a store open.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use taskwright_core::lifecycle::State;
-use taskwright_core::{JobId, Name, Policy, StateName, Subject, Timestamp};
+use taskwright_core::{JobId, Labels, Name, Policy, StateName, Subject, Timestamp};
 use taskwright_store::conformance::{Harness, random};
 use taskwright_store::*;
 
@@ -32,6 +32,10 @@ enum Bug {
     TimeGoesBack,
     /// A worker is offered what its labels do not match.
     LabelsIgnored,
+    /// A worker is offered jobs that it has not the slots for.
+    SlotsIgnored,
+    /// Jobs that take one slot overtake one that does not fit.
+    LargeJobOvertaken,
     /// A pause is forgotten.
     PauseIgnored,
     /// A page leaves out its last job.
@@ -52,7 +56,7 @@ struct BuggyStore {
     clock: Arc<ManualClock>,
     paused: Mutex<BTreeMap<(Name, Name), ()>>,
     claims: Mutex<BTreeMap<(Name, taskwright_core::WorkerId), u64>>,
-    /// What workers said that they serve, where something else is passed on.
+    /// What workers said that they serve, where something else may be passed on.
     told: Mutex<BTreeMap<(Name, taskwright_core::WorkerId), Arc<Profile>>>,
 }
 
@@ -88,11 +92,29 @@ impl Store for BuggyStore {
             *last += 1;
             claim.seq = *last;
         }
-        if self.bug == Bug::LabelsIgnored {
-            let key = (claim.namespace.clone(), claim.worker);
-            self.told.lock().expect("the profiles").insert(key, Arc::clone(&claim.profile));
-            let labels = "a=3,b".parse().expect("valid labels");
-            claim.profile = Arc::new(Profile { labels, ..(*claim.profile).clone() });
+        let key = (claim.namespace.clone(), claim.worker);
+        self.told.lock().expect("the profiles").insert(key, Arc::clone(&claim.profile));
+        let with = |labels: Labels| Arc::new(Profile { labels, ..(*claim.profile).clone() });
+        let mut labels = claim.profile.labels.clone();
+        match self.bug {
+            Bug::LabelsIgnored => {
+                let all = if labels.slots().is_some() { "a=3,b,slots=5" } else { "a=3,b" };
+                claim.profile = with(all.parse().expect("valid labels"));
+            }
+            Bug::SlotsIgnored => {
+                labels.set_slots(9).expect("a label");
+                claim.profile = with(labels);
+            }
+            Bug::LargeJobOvertaken => {
+                let given = self.inner.claim(claim.clone()).await?;
+                if !given.is_empty() {
+                    return Ok(given);
+                }
+                let texts = labels.texts();
+                let others = texts.iter().filter(|text| !text.starts_with("slots="));
+                claim.profile = with(Labels::parse(others.map(String::as_str)).expect("labels"));
+            }
+            _ => {}
         }
         self.inner.claim(claim).await
     }
@@ -305,6 +327,8 @@ planted! {
     due_jobs_forgotten_are_found: DueForgotten
     time_that_goes_back_is_found: TimeGoesBack
     labels_ignored_are_found: LabelsIgnored
+    slots_ignored_are_found: SlotsIgnored
+    a_large_job_overtaken_is_found: LargeJobOvertaken
     a_pause_ignored_is_found: PauseIgnored
     a_page_cut_is_found: PageCut
     counts_that_drift_are_found: CountsDrift

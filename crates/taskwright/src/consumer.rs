@@ -115,19 +115,26 @@ impl Consumer {
         self.worker
     }
 
-    /// Takes up to `max` jobs, waiting up to `wait` (at most a minute) where none is ready. A claim
-    /// whose reply was lost is repeated, so that no job is taken twice or left lying.
+    /// Takes up to `max` jobs, waiting up to `wait` (at most a minute) where none is ready; of those that
+    /// [cost](crate::Job::cost) more than one slot, as many as `max` slots are enough for. A claim whose
+    /// reply was lost is repeated, so that no job is taken twice or left lying.
     pub async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Claimed>> {
         let mut claims = self.claims.lock().await;
         if !claims.is_open {
             claims.seq += 1;
             claims.is_open = true;
         }
+        let mut profile = Profile::clone(&self.profile);
+        if profile.labels.slots().is_none() && max > 0 {
+            profile.labels.set_slots(max).map_err(|error| {
+                Error::new(ErrorCode::Invalid, format!("cannot label the consumer: {error}"))
+            })?;
+        }
         let claim = Claim {
             namespace: self.app.namespace().clone(),
             worker: self.worker,
             seq: claims.seq,
-            profile: Arc::clone(&self.profile),
+            profile: Arc::new(profile),
             max,
             wait: wait.min(WAIT_MAX),
             in_process: self.app.shared.in_process,

@@ -203,6 +203,18 @@ impl<T> Job<T> {
         }
     }
 
+    /// How many slots of its worker it takes while it runs, 1 to 1,000; 1 by default. Only workers with
+    /// as many [slots](crate::Worker::slots) are offered it, and start it once so many are free.
+    ///
+    /// ```
+    /// # use taskwright::Job;
+    /// let train: Job<()> = Job::new("train", &7).cost(4);
+    /// ```
+    pub fn cost(mut self, slots: u32) -> Self {
+        self.request.cost = Some(slots);
+        self
+    }
+
     /// The same job for whoever reads its output as another type.
     pub fn output_as<U>(self) -> Job<U> {
         let Job { request, unique, until, fault, .. } = self;

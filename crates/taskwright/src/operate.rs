@@ -62,8 +62,12 @@ impl Taskwright {
     /// # Ok(()) }) }
     /// ```
     pub async fn place<T>(&self, job: Job<T>) -> Result<Placement> {
-        let JobRequest { queue, task, requires, .. } = job.into_request()?;
+        let JobRequest { queue, task, requires, cost, .. } = job.into_request()?;
         let namespace = self.shared.namespace.clone();
+        let requires = requires.with_cost(cost.unwrap_or(1)).map_err(|error| {
+            let message = format!("cannot place a job of task {task}: {error}");
+            Error::new(ErrorCode::Invalid, message)
+        })?;
         let request = PlaceRequest { namespace, queue, task, requires };
         self.retrying(|| self.shared.api.place(request.clone())).await
     }

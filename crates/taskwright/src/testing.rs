@@ -28,17 +28,17 @@
 //! # Ok(()) }) }
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use taskwright_core::limits::LEASE;
-use taskwright_core::{InvalidLabel, JobId, Labels, Name, Timestamp, Token, WorkerId};
+use taskwright_core::limits::{COST_MAX, LEASE, PAGE_MAX};
+use taskwright_core::{InvalidLabel, JobId, Labels, Name, StateName, Timestamp, Token, WorkerId};
 use taskwright_engine::{Api, Engine, Error, ErrorCode, Result};
 use taskwright_store::{
-    Claim, ClaimedJob, Events, Heard, ManualClock, Outcome, Profile, Report, Reported,
+    Claim, ClaimedJob, Events, Filter, Heard, ManualClock, Outcome, Profile, Report, Reported,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -221,23 +221,37 @@ impl TestApp {
             return Err(Error::new(ErrorCode::Invalid, message));
         }
         let counts = self.app.counts().await?;
-        let claim = Claim {
+        let queues: Vec<Name> = counts.into_iter().map(|counts| counts.queue).collect();
+        if queues.is_empty() {
+            return Ok(None);
+        }
+        let mut labels = self.labels.clone();
+        labels.set_slots(COST_MAX as usize).map_err(invalid_label)?;
+        let tasks = Some(self.handlers.keys().cloned().collect());
+        let profile = Arc::new(Profile { queues, tasks, labels });
+        let claim = |max| Claim {
             namespace: self.app.namespace().clone(),
             worker,
             seq: self.claims.fetch_add(1, Ordering::Relaxed) + 1,
-            profile: Arc::new(Profile {
-                queues: counts.into_iter().map(|counts| counts.queue).collect(),
-                tasks: Some(self.handlers.keys().cloned().collect()),
-                labels: self.labels.clone(),
-            }),
-            max: 1,
+            profile: Arc::clone(&profile),
+            max,
             wait: Duration::ZERO,
             in_process: true,
         };
-        if claim.profile.queues.is_empty() {
-            return Ok(None);
+        if let Some(job) = self.engine.claim(claim(1)).await?.pop() {
+            return Ok(Some(job));
         }
-        Ok(self.engine.claim(claim).await?.pop())
+        // The next one may cost more: a claim for just so many slots gives no other.
+        let state = Some(StateName::Available);
+        let filter = Filter { state, limit: PAGE_MAX, ..self.app.filter() };
+        let waiting = self.app.list(filter).await?.jobs;
+        let costs: BTreeSet<u32> = waiting.iter().map(|job| job.extras.slots()).collect();
+        for cost in costs.into_iter().filter(|cost| *cost > 1) {
+            if let Some(job) = self.engine.claim(claim(cost as usize)).await?.pop() {
+                return Ok(Some(job));
+            }
+        }
+        Ok(None)
     }
 
     async fn report(&self, id: JobId, token: Token, outcome: Outcome) -> Result<Reported> {

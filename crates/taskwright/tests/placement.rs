@@ -67,7 +67,7 @@ async fn jobs_run_where_the_labels_match() {
         let told = reasons(&placement);
         assert_eq!(told, [("small".into(), vec!["gpu is 16, asked is gpu>=24".into()])]);
         assert_eq!(placement.workers[0].excluded[0].rule, ExclusionRule::Label);
-        assert_eq!(placement.workers[0].labels.to_string(), "gpu=16,region=eu");
+        assert_eq!(placement.workers[0].labels.to_string(), "gpu=16,region=eu,slots=16");
 
         let big = worker(&app, "big", "80").start().unwrap();
         assert_eq!(waiting.result().await.unwrap(), 2);

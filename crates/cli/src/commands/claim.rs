@@ -37,7 +37,7 @@ pub struct Arguments {
     /// A label, like gpu=24 or spot; repeat it for others. What jobs require must be met
     #[arg(long = "label", value_name = "NAME=VALUE")]
     labels: Vec<String>,
-    /// The most jobs to take
+    /// The most jobs to take; one that costs more than one slot counts as so many
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=BATCH_MAX as i64))]
     max: u16,
     /// How long to wait where nothing is ready, at most 60s
@@ -62,7 +62,10 @@ struct ClaimedLine<'a> {
 
 /// Claims.
 pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
-    let labels = Labels::parse(arguments.labels.iter().map(String::as_str))?;
+    let mut labels = Labels::parse(arguments.labels.iter().map(String::as_str))?;
+    if labels.slots().is_none() {
+        labels.set_slots(arguments.max.into())?;
+    }
     let app = connect::connect(global).await?;
     let worker = IdSource::default().worker_id()?;
     let tasks = (!arguments.tasks.is_empty()).then_some(arguments.tasks);

@@ -116,6 +116,9 @@ fn described(job: &Job) -> String {
     if !job.extras.requires.is_none() {
         add("requires", job.extras.requires.to_string());
     }
+    if job.extras.cost > 1 {
+        add("cost", show::counted(job.extras.cost.into(), "slot"));
+    }
     if let Some(shard) = job.extras.shard {
         add("shard", format!("{shard}, index {}", shard.index));
     }

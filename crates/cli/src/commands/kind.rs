@@ -39,6 +39,9 @@ pub struct Kind {
     /// What the labels of its worker must meet, like 'gpu>=24,region in (eu us),!spot'
     #[arg(long, value_name = "TERMS")]
     requires: Option<Requirement>,
+    /// How many slots of its worker it takes, up to 1000 [default: 1]
+    #[arg(long, value_name = "SLOTS")]
+    cost: Option<u32>,
     /// Its keys.
     #[command(flatten)]
     keys: Keys,
@@ -55,6 +58,7 @@ impl Kind {
         request.timeout = self.timeout;
         request.tags = self.tags.iter().map(|tag| tag.as_str().into()).collect();
         request.requires = self.requires.unwrap_or_default();
+        request.cost = self.cost;
         request.retry = self.retry_delay.map(|delay| RetryPolicy::Fixed {
             delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
         });

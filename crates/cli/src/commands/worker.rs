@@ -41,7 +41,7 @@ pub struct Arguments {
     /// The command, split as a shell splits words; no shell runs it
     #[arg(long, short, value_name = "CMD")]
     exec: OsString,
-    /// How many jobs to run at once [default: the number of processors]
+    /// How many jobs to run at once; one that costs several slots takes as many [default: the number of processors]
     #[arg(long, short = 'n', value_name = "N")]
     slots: Option<NonZero<u16>>,
     /// When a job runs again whose command exited with 75

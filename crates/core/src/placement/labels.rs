@@ -75,6 +75,11 @@ impl Labels {
         self.0.get(name).map(|value| value.as_deref().unwrap_or_default())
     }
 
+    /// Each label with its value, an empty text where it has none, by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.0.iter().map(|(name, value)| (name, value.as_deref().unwrap_or_default()))
+    }
+
     /// Each label as `name=value` or `name`, by name.
     pub fn texts(&self) -> Vec<String> {
         let text = |(name, value): (&Name, &Option<Arc<str>>)| match value {

@@ -14,7 +14,7 @@ use crate::limits::{REQUIREMENT_BYTES_MAX, REQUIREMENT_TERMS_MAX};
 /// As a text the terms are joined by commas: `gpu` (has the label), `!spot` (does not have it),
 /// `gpu>=24`, `gpu=24`, `region!=eu`, `region in (eu us)`. Clones are cheap.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Requirement(Option<Arc<[Term]>>);
+pub struct Requirement(pub(super) Option<Arc<[Term]>>);
 
 /// A text that is no requirement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +25,13 @@ pub struct Requirement(Option<Arc<[Term]>>);
 pub struct InvalidRequirement {
     text: String,
     reason: String,
+}
+
+impl InvalidRequirement {
+    /// A text that is none for this reason.
+    pub(super) fn new(text: &str, reason: String) -> Self {
+        InvalidRequirement { text: text.chars().take(200).collect(), reason }
+    }
 }
 
 impl Requirement {
@@ -56,8 +63,7 @@ impl FromStr for Requirement {
     type Err = InvalidRequirement;
 
     fn from_str(text: &str) -> Result<Self, InvalidRequirement> {
-        let invalid =
-            |reason: String| InvalidRequirement { text: text.chars().take(200).collect(), reason };
+        let invalid = |reason: String| InvalidRequirement::new(text, reason);
         if text.trim().is_empty() {
             return Ok(Requirement::NONE);
         }

@@ -37,6 +37,7 @@ fn worker(number: u128, queue: &str, tasks: Option<&[&str]>, labels: &str) -> Wo
         first_seen_at: NOW,
         last_seen_at: NOW,
         running: 0,
+        slots_taken: 0,
     }
 }
 
@@ -119,7 +120,7 @@ fn the_verdict_names_what_nobody_has() {
         "no live worker has all of gpu>=16,region=eu at once"
     );
     let mut full = serving(6, "gpu=24");
-    full.running = 2;
+    (full.running, full.slots_taken) = (2, 2);
     assert_eq!(verdict_of("gpu>=24", &[full]), "1 of 1 worker matches, 0 of them with a free slot");
 }
 
@@ -128,7 +129,7 @@ fn a_worker_over_its_load_has_no_slot_free_beyond_what_it_takes() {
     let mut idle = serving(1, "gpu=24");
     idle.info.load.takes = Some(1);
     let mut busy = idle.clone();
-    (busy.id, busy.running) = (WorkerId::from_u128(2), 1);
+    (busy.id, busy.running, busy.slots_taken) = (WorkerId::from_u128(2), 1, 1);
     assert_eq!(
         verdict_of("gpu", &[idle, busy, serving(3, "gpu=24")]),
         "3 of 3 workers match, 2 of them with a free slot, 2 over their load"

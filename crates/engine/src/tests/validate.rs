@@ -98,6 +98,49 @@ fn what_is_just_at_its_limit_passes() {
 }
 
 #[test]
+fn a_cost_is_required_of_the_slots_of_the_worker() {
+    let with = |cost, requires: &str| JobRequest {
+        cost,
+        requires: requires.parse().unwrap(),
+        ..request()
+    };
+    let made = |cost, requires| new_jobs(vec![with(cost, requires)], NOW).unwrap().remove(0).extras;
+    assert!(made(Some(1), "").is_empty());
+    assert_eq!(made(None, "gpu").cost, 0);
+    let costly = made(Some(1_000), "gpu");
+    assert_eq!((costly.cost, costly.requires.to_string()), (1_000, "gpu,slots>=1000".into()));
+    assert_eq!(made(Some(4), "slots>=4").requires.to_string(), "slots>=4", "as it was shown");
+
+    let refused = |cost, requires| new_jobs(vec![with(cost, requires)], NOW).unwrap_err();
+    assert_eq!(refused(Some(0), "").code, ErrorCode::Invalid);
+    assert_eq!(refused(Some(1_001), "").code, ErrorCode::OverLimit);
+    assert_eq!(refused(None, "slots>=4").code, ErrorCode::Invalid);
+}
+
+#[test]
+fn the_label_slots_is_a_number() {
+    let labelled = |labels: &str| Claim {
+        namespace: Name::default_name(),
+        worker: WorkerId::from_u128(1),
+        seq: 1,
+        profile: Profile {
+            queues: vec![Name::default_name()],
+            tasks: None,
+            labels: labels.parse().unwrap(),
+        }
+        .into(),
+        max: 1,
+        wait: Duration::ZERO,
+        in_process: false,
+    };
+    assert!(claim(&mut labelled("slots=4")).is_ok());
+    for labels in ["slots", "slots=0", "slots=4.5", "slots=many"] {
+        let error = claim(&mut labelled(labels)).unwrap_err();
+        assert!(error.message.contains("give a whole number from 1"), "{error}");
+    }
+}
+
+#[test]
 fn batches_are_bounded_in_items_and_bytes() {
     let many = vec![request(); limits::BATCH_MAX + 1];
     assert_eq!(new_jobs(many, NOW).unwrap_err().code, ErrorCode::OverLimit);

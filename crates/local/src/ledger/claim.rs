@@ -13,7 +13,7 @@ use taskwright_store::{Claim, ClaimedJob, Error, ErrorKind, Result, WorkerInfo};
 use super::Ledger;
 use super::allowance::{Allowance, Room};
 use super::limits::KeyNumber;
-use super::merge::{FairQueue, Judge, Judgement, Merge};
+use super::merge::{FairQueue, Judge, Judgement, Merge, Taken};
 use super::workers::Worker;
 use crate::change::{Change, LaneNumber, Run, Seq, Vital, WorkerNumber};
 
@@ -37,9 +37,9 @@ impl Ledger {
         if claim.seq == last {
             return Ok(Some(self.claimed_before(number, claim.seq)));
         }
-        let given = self.hand_out(number, claim);
+        let (given, is_over) = self.hand_out(number, claim);
         if given.is_empty() {
-            return Ok((claim.max == 0).then(Vec::new));
+            return Ok((claim.max == 0 || is_over).then(Vec::new));
         }
         if let Some(worker) = self.workers.get_mut(number) {
             worker.last_claim = claim.seq;
@@ -48,16 +48,18 @@ impl Ledger {
     }
 
     /// Gives jobs, smallest rank first, and puts aside those whose keys have no room; then those
-    /// that this made ready.
-    fn hand_out(&mut self, number: WorkerNumber, claim: &Claim) -> Vec<ClaimedJob> {
+    /// that this made ready. Also says whether the next one takes more slots than are left.
+    fn hand_out(&mut self, number: WorkerNumber, claim: &Claim) -> (Vec<ClaimedJob>, bool) {
         let run = Run { worker: number, claim: claim.seq, started_at: self.now };
         let mut given: Vec<ClaimedJob> = Vec::new();
         let mut looks = CLAIM_LOOKS_MAX;
         let mut bytes = BATCH_BYTES_MAX;
+        let mut left = claim.max;
         loop {
-            let best = self.best(number, claim, claim.max - given.len(), looks);
-            let Best { mut picks, full, calls_others } = best;
+            let best = self.best(number, claim, left, looks);
+            let Best { mut picks, slots, is_over, full, calls_others } = best;
             looks -= full.len();
+            left -= slots;
             let fitting = self.within_bytes(&picks, &mut bytes, given.is_empty());
             let is_cut = fitting < picks.len();
             picks.truncate(fitting);
@@ -69,10 +71,10 @@ impl Ledger {
                 self.park(seq, key);
             }
             let nobody_came = self.settle(PROMOTIONS_MAX) == 0 && !calls_others;
-            if nobody_came || given.len() == claim.max || looks == 0 || is_cut {
+            if nobody_came || is_over || left == 0 || looks == 0 || is_cut {
                 self.note_turns();
                 given.sort_by_key(|job| (rank_of(job), job.seq));
-                return given;
+                return (given, is_over);
             }
         }
     }
@@ -122,7 +124,7 @@ impl Ledger {
         })
     }
 
-    /// The jobs to hand out, at most so many: smallest rank first over all lanes that the worker is
+    /// The jobs to hand out, for at most so many slots: smallest rank first over all lanes that the worker is
     /// offered; and of those before them at most `looks` whose keys have no room.
     fn best(&mut self, number: WorkerNumber, claim: &Claim, max: usize, looks: usize) -> Best {
         let lanes = self.lanes.matching(&claim.namespace, &claim.profile);
@@ -141,26 +143,26 @@ impl Ledger {
                     let turns = &self.limits.turns;
                     FairQueue::new(turns.shown(clock), turns.shown(ungrouped))
                 });
-                queue.add(&lane.ready, false);
+                queue.add(&lane.ready, false, lane.cost);
                 if !holds_suspect {
-                    queue.add(&lane.suspects, true);
+                    queue.add(&lane.suspects, true, lane.cost);
                 }
                 continue;
             }
-            merge.add(&lane.ready, false);
+            merge.add(&lane.ready, false, lane.cost);
             if !holds_suspect {
-                merge.add(&lane.suspects, true);
+                merge.add(&lane.suspects, true, lane.cost);
             }
         }
         if !is_limited {
-            let picks = merge.take(max, &mut InTime(self)).jobs;
-            return Best { picks, full: Vec::new(), calls_others: false };
+            let taken = merge.take(max, &mut InTime(self));
+            return Best::of(taken, Vec::new());
         }
         fair.into_values().for_each(|queue| merge.add_fair(queue));
         let (in_time, allowance) = (InTime(self), self.allowance());
         let mut allowed = Allowed { in_time, allowance, full: Vec::new(), looks };
         let taken = merge.take(max, &mut allowed);
-        Best { picks: taken.jobs, full: allowed.full, calls_others: taken.calls_others }
+        Best::of(taken, allowed.full)
     }
 
     /// How many of the jobs fit what is `left` of one answer; the very first always does.
@@ -240,11 +242,12 @@ impl Ledger {
     }
 
     /// The next jobs over some lanes, as a worker that serves them all would be given them.
+    /// What they cost does not matter to who looks.
     pub(super) fn next_of(&self, lanes: &[LaneNumber], max: usize) -> Vec<Seq> {
         let mut merge = Merge::default();
         for &number in lanes {
-            merge.add(&self.lanes.get(number).ready, false);
-            merge.add(&self.lanes.get(number).suspects, false);
+            merge.add(&self.lanes.get(number).ready, false, 1);
+            merge.add(&self.lanes.get(number).suspects, false, 1);
         }
         merge.take(max, &mut InTime(self)).jobs
     }
@@ -258,10 +261,21 @@ fn rank_of(job: &ClaimedJob) -> Rank {
 struct Best {
     /// Jobs to start.
     picks: Vec<Seq>,
+    /// How many slots they take together.
+    slots: usize,
+    /// The next one takes more than are left.
+    is_over: bool,
     /// Jobs that a key without room held back, and the key.
     full: Vec<(Seq, KeyNumber)>,
     /// Others are to be called from lines before more is handed out.
     calls_others: bool,
+}
+
+impl Best {
+    fn of(taken: Taken, full: Vec<(Seq, KeyNumber)>) -> Self {
+        let Taken { jobs, slots, is_over, calls_others } = taken;
+        Best { picks: jobs, slots, is_over, full, calls_others }
+    }
 }
 
 /// Judges by time alone, where nothing is limited.

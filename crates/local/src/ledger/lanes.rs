@@ -25,6 +25,8 @@ pub struct Lane {
     pub task: Name,
     /// What its jobs require of their worker.
     pub requires: Requirement,
+    /// How many slots each of its jobs takes.
+    pub cost: u32,
     /// The queue's place in [`Lanes::queues`].
     pub queue_index: usize,
     /// Ready jobs, best first.
@@ -152,6 +154,7 @@ impl Lanes {
             namespace,
             queue,
             task,
+            cost: requires.slots(),
             requires,
             queue_index,
             ready: BTreeSet::new(),

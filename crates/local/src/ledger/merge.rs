@@ -34,6 +34,10 @@ pub(super) trait Judge {
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub jobs: Vec<Seq>,
+    /// How many slots they take together.
+    pub slots: usize,
+    /// The next job takes more slots than are left.
+    pub is_over: bool,
     /// Others are to be called from lines now, and may come before those that were not taken.
     pub calls_others: bool,
 }
@@ -46,9 +50,10 @@ pub(super) struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    /// Adds a line. Of all bounded lines together at most one job is taken.
-    pub fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool) {
-        self.plain.add(line.range(..), is_bounded);
+    /// Adds a line, whose jobs take so many slots each. Of all bounded lines together at most one job
+    /// is taken.
+    pub fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool, cost: u32) {
+        self.plain.add(line.range(..), is_bounded, cost);
     }
 
     /// Adds a fair queue.
@@ -56,11 +61,12 @@ impl<'a> Merge<'a> {
         self.fair.push(queue);
     }
 
-    /// The first `max` jobs of those that are judged to be taken; up to one that calls others.
+    /// The first jobs, for up to `max` slots, of those that are judged to be taken; up to one that calls
+    /// others, and to one that takes more slots than are left.
     pub fn take(mut self, max: usize, judge: &mut impl Judge) -> Taken {
         let mut taken = Taken::default();
         let mut bound_is_used = false;
-        while taken.jobs.len() < max && !taken.calls_others {
+        while taken.slots < max && !taken.calls_others {
             let plain = self.plain.head();
             let fair = self.fair.iter_mut().enumerate().filter_map(|(index, queue)| {
                 let seq = queue.head(judge, bound_is_used)?;
@@ -77,15 +83,20 @@ impl<'a> Merge<'a> {
                 None => &mut self.plain,
             };
             let Some((_, seq)) = lines.head() else { break };
-            let is_bounded = lines.head_is_bounded();
+            let (is_bounded, cost) = lines.head_source();
             if is_bounded && bound_is_used {
                 lines.drop_line();
                 continue;
             }
             let judgement = judge.decide(seq);
             match judgement {
+                Judgement::Take | Judgement::TakeAndCall if cost > max - taken.slots => {
+                    taken.is_over = true;
+                    break;
+                }
                 Judgement::Take | Judgement::TakeAndCall => {
                     taken.jobs.push(seq);
+                    taken.slots += cost;
                     taken.calls_others = judgement == Judgement::TakeAndCall;
                     bound_is_used |= is_bounded;
                     if let Some(index) = chosen {
@@ -123,11 +134,11 @@ impl<'a> FairQueue<'a> {
         FairQueue { clock, done, ..FairQueue::default() }
     }
 
-    /// Adds a line of the queue.
-    pub fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool) {
+    /// Adds a line of the queue, whose jobs take so many slots each.
+    pub fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool, cost: u32) {
         let first = (turns::END, Seq::MIN);
-        self.with_turn.add(line.range(..first), is_bounded);
-        self.rest.add(line.range(first..), is_bounded);
+        self.with_turn.add(line.range(..first), is_bounded, cost);
+        self.rest.add(line.range(first..), is_bounded, cost);
     }
 
     /// Whose turn it is, of those that may be thought of.
@@ -178,13 +189,15 @@ struct Lines<'a> {
 struct Source<'a> {
     rest: btree_set::Range<'a, (Rank, Seq)>,
     is_bounded: bool,
+    /// How many slots each of its jobs takes.
+    cost: usize,
 }
 
 impl<'a> Lines<'a> {
-    fn add(&mut self, mut rest: btree_set::Range<'a, (Rank, Seq)>, is_bounded: bool) {
+    fn add(&mut self, mut rest: btree_set::Range<'a, (Rank, Seq)>, is_bounded: bool, cost: u32) {
         if let Some(&(rank, seq)) = rest.next() {
             self.heads.push(Reverse((rank, seq, self.sources.len())));
-            self.sources.push(Source { rest, is_bounded });
+            self.sources.push(Source { rest, is_bounded, cost: cost as usize });
         }
     }
 
@@ -193,7 +206,13 @@ impl<'a> Lines<'a> {
     }
 
     fn head_is_bounded(&self) -> bool {
-        self.heads.peek().is_some_and(|Reverse((.., index))| self.sources[*index].is_bounded)
+        self.head_source().0
+    }
+
+    /// Whether the line of the first job is bounded, and how many slots each of its jobs takes.
+    fn head_source(&self) -> (bool, usize) {
+        let source = self.heads.peek().map(|Reverse((.., index))| &self.sources[*index]);
+        source.map_or((false, 1), |source| (source.is_bounded, source.cost))
     }
 
     /// Goes on to the job after the first.

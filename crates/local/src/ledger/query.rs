@@ -83,10 +83,16 @@ impl Ledger {
                 first_seen_at: worker.first_seen_at,
                 last_seen_at: worker.last_seen_at,
                 running: worker.held.len(),
+                slots_taken: worker.held.iter().map(|seq| self.slots_of(*seq)).sum(),
             })
             .collect();
         views.sort_by_key(|view| view.id);
         views
+    }
+
+    fn slots_of(&self, seq: Seq) -> u64 {
+        let entry = self.jobs.get(&seq);
+        entry.map_or(0, |entry| u64::from(self.lanes.get(entry.fixed.lane).cost))
     }
 
     fn view(&self, seq: Seq, entry: &Entry, with_payloads: bool) -> Job {

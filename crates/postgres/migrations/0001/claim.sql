@@ -89,6 +89,53 @@ begin
     return v_quota;
 end $$;
 
+-- How many slots each job of these lanes takes: those that require `p_matching` take `p_costs`.
+create function taskwright.costs_of(p_lanes integer[], p_matching integer[], p_costs integer[])
+returns integer[]
+language sql stable as $$
+    select array_agg(coalesce(p_costs[array_position(p_matching, l.requirement)], 1) order by w.ord)
+    from unnest(p_lanes) with ordinality w(number, ord)
+    join taskwright.lane l on l.number = w.number;
+$$;
+
+-- How many slots the jobs take that a worker runs. What a job takes it requires (`slots>=4`).
+create function taskwright.slots_taken(p_namespace integer, p_worker uuid) returns bigint
+language sql stable as $$
+    select coalesce(sum(coalesce(substring(r.text from '(?:^|,)slots>=([0-9]+)(?:,|$)')::bigint, 1)), 0)
+        ::bigint
+    from taskwright.job j
+    join taskwright.lane l on l.number = j.lane
+    left join taskwright.requirement r on r.number = l.requirement
+    where j.worker = p_worker and j.state = 5 and j.namespace = p_namespace;
+$$;
+
+-- Of these quotas what fits into `p_max` slots, where each job of a lane takes `p_costs` of them: the
+-- jobs with the smallest ranks, up to the first that takes more than is left. One element more says
+-- whether there was such a one (1).
+create function taskwright.fitting(
+    p_lanes integer[], p_from bigint[], p_quota integer[], p_costs integer[], p_max integer,
+    p_now bigint
+) returns integer[]
+language sql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+    with looked as (
+        select l.ord, l.cost, j.rank, j.seq
+        from unnest(p_lanes, p_from, p_quota, p_costs) with ordinality
+                 as l(lane, floor, quota, cost, ord),
+             lateral (
+                 select j.rank, j.seq from taskwright.job j
+                 where j.lane = l.lane and j.state = 1 and j.rank >= l.floor
+                   and (j.expires_at is null or j.expires_at > p_now or j.max_losses is not null)
+                 order by j.rank, j.seq limit least(l.quota, p_max / l.cost + 1)) j
+        where l.quota > 0
+    ), summed as (
+        select ord, sum(cost) over (order by rank, seq) <= p_max as fits from looked
+    )
+    select array(select count(*) filter (where s.fits and s.ord = o.ord)::integer
+                 from generate_subscripts(p_lanes, 1) o(ord) left join summed s on s.ord = o.ord
+                 group by o.ord order by o.ord)
+        || (exists (select from summed where not fits))::integer;
+$$;
+
 -- The jobs that a claim gives, in no order. Where the number of the claim is too low, one row with seq
 -- −1 and the last number as rank; where something in the namespace is limited, one with seq −2: then
 -- Rust decides what may start (limits.sql).
@@ -97,13 +144,16 @@ end $$;
 -- lane whose requirement has a number above `p_known`, nobody has looked yet whether its labels match:
 -- then one row with seq −3, and nothing was given.
 --
+-- Jobs of the lanes that require `p_matching` take `p_costs` slots each, and others one; null: all of
+-- them one. If the first job takes more than `p_max`, one row with seq −4, and nothing was given.
+--
 -- Where several lanes have candidates, they are first looked at without locks, to know how many of
 -- each lane to take (`quotas`); then just as many are locked and taken.
 create function taskwright.claim(
     p_now bigint, p_namespace integer, p_queues text[], p_tasks text[], p_worker uuid,
     p_epoch integer, p_in_process boolean, p_claim_seq bigint, p_max integer, p_lease bigint,
     p_grace bigint, p_floor_lanes integer[], p_floors bigint[], p_matching integer[],
-    p_known integer, p_profile text
+    p_known integer, p_profile text, p_costs integer[]
 ) returns table (
     seq bigint, id uuid, lane integer, attempt integer, epoch integer, failures integer,
     max_attempts integer, timeout_ms bigint, priority smallint, created_at bigint, run_at bigint,
@@ -120,6 +170,8 @@ declare
     v_quota integer[];
     v_unknown boolean;
     v_suspects integer;
+    v_costs integer[];
+    v_over  boolean;
     v_rows  tid[];
 begin
     perform taskwright.greet(p_namespace, p_worker, p_epoch, p_in_process, null, p_lease, v_now,
@@ -180,6 +232,14 @@ begin
     else
         v_quota := taskwright.quotas(v_lanes, v_kinds, v_from, v_suspects, p_max, v_now);
     end if;
+    if p_costs is not null then
+        v_costs := taskwright.costs_of(v_lanes, p_matching, p_costs);
+        if 1 < any(v_costs) then
+            v_quota := taskwright.fitting(v_lanes, v_from, v_quota, v_costs, p_max, v_now);
+            v_over := v_quota[cardinality(v_lanes) + 1] = 1;
+            v_quota := v_quota[1:cardinality(v_lanes)];
+        end if;
+    end if;
 
     -- First only places are collected: so the jobs themselves go out without being kept in between.
     with found as materialized (
@@ -202,6 +262,11 @@ begin
     )
     select array_agg(place) into v_rows from found;
     if v_rows is null then
+        if v_over then
+            return query select -4::bigint, null::uuid, null::integer, null::integer, null::integer,
+                null::integer, null::integer, null::bigint, null::smallint, null::bigint, null::bigint,
+                null::bigint, 0::bigint, null::text, null::text, null::text;
+        end if;
         return;
     end if;
     return query
@@ -216,14 +281,14 @@ begin
 end $$;
 
 -- Small claims of several workers that serve the same, as one: what there is goes to them one after
--- the other. One row with seq −1 where a claim is no new one, some lane has suspects or a requirement
--- that is not known, or something in the namespace is limited: then each has to claim for itself, and
--- nothing was given.
+-- the other. One row with seq −1 where a claim is no new one, some lane has suspects, a requirement
+-- that is not known or jobs that take more than one slot, or something in the namespace is limited:
+-- then each has to claim for itself, and nothing was given.
 create function taskwright.claim_together(
     p_now bigint, p_namespace integer, p_queues text[], p_tasks text[], p_worker uuid[],
     p_epoch integer, p_in_process boolean, p_claim_seq bigint[], p_max integer[], p_lease bigint,
     p_grace bigint, p_floor_lanes integer[], p_floors bigint[], p_matching integer[],
-    p_known integer, p_profile text
+    p_known integer, p_profile text, p_costs integer[]
 ) returns table (
     worker uuid, seq bigint, id uuid, lane integer, attempt integer, epoch integer, failures integer,
     max_attempts integer, timeout_ms bigint, priority smallint, created_at bigint, run_at bigint,
@@ -255,7 +320,9 @@ begin
       and (l.requirement = 0 or l.requirement = any(p_matching) or l.requirement > p_known)
       and not exists (select from taskwright.queue q where q.namespace = p_namespace
                       and q.queue = l.queue and q.paused);
-    if v_unknown or 2 = any(v_kinds) or taskwright.pass_limits(p_namespace) or exists (
+    if v_unknown or 2 = any(v_kinds) or taskwright.pass_limits(p_namespace)
+            or p_costs is not null and 1 < any(taskwright.costs_of(v_lanes, p_matching, p_costs))
+            or exists (
             select from unnest(p_worker, p_claim_seq) w(worker, claim_seq)
             where w.claim_seq <= coalesce((
                 select c.claim_seq from taskwright.claim_log c

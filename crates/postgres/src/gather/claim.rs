@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use taskwright_core::limits::BATCH_MAX;
-use taskwright_store::{Claim, ClaimedJob, Result};
+use taskwright_store::{Claim, Result};
 
 use super::{Gather, Kind, Waiting};
+use crate::claim::Given;
 use crate::store::PostgresStore;
 
 /// Claims of so many jobs and more go by themselves.
@@ -22,7 +23,7 @@ pub(crate) struct Asked {
 
 impl Kind for Claims {
     type Call = Asked;
-    type Answer = Vec<ClaimedJob>;
+    type Answer = Given;
 
     fn gather(store: &PostgresStore) -> &Arc<Gather<Self>> {
         &store.claims
@@ -49,7 +50,7 @@ impl Kind for Claims {
         match store.claim_together(namespace, &together).await {
             Ok(Some(given)) => {
                 for (waiting, jobs) in calls.into_iter().zip(given) {
-                    waiting.answer(Ok(jobs));
+                    waiting.answer(Ok(Some(jobs)));
                 }
             }
             Err(error) if super::concerns_all(&error) => {
@@ -67,11 +68,7 @@ impl Kind for Claims {
 }
 
 impl PostgresStore {
-    pub(crate) async fn claim_gathered(
-        &self,
-        namespace: i32,
-        claim: &Claim,
-    ) -> Result<Vec<ClaimedJob>> {
+    pub(crate) async fn claim_gathered(&self, namespace: i32, claim: &Claim) -> Result<Given> {
         if claim.max >= SMALL {
             return self.claim_now(namespace, claim).await;
         }

@@ -182,6 +182,11 @@ impl Desk {
         }
     }
 
+    /// How many slots each job of a lane takes.
+    pub fn cost_of(&self, lane: i32) -> usize {
+        self.lanes.get(&lane).map_or(1, |lane| lane.requires.slots() as usize)
+    }
+
     pub fn triple(&self, lane: i32) -> Triple {
         let lane = self.lanes.get(&lane);
         // Lanes are read before their jobs.

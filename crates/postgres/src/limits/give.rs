@@ -3,7 +3,7 @@
 
 use taskwright_core::limits::{CLAIM_LOOKS_MAX, HEARTBEAT_EVERY, LEASE, PROMOTIONS_MAX};
 use taskwright_core::{Name, Policy, Subject, Usage};
-use taskwright_store::{Claim, ClaimedJob, Result};
+use taskwright_store::{Claim, Result};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -32,6 +32,16 @@ struct Given {
     readied: Vec<Name>,
     /// It has looked at as many jobs without room as it may: there may be others behind them.
     is_cut: bool,
+    /// The next job takes more slots than are left.
+    is_over: bool,
+}
+
+/// What a claim chose.
+#[derive(Default)]
+struct Choice {
+    jobs: Vec<i64>,
+    is_cut: bool,
+    is_over: bool,
 }
 
 enum Answer {
@@ -45,7 +55,7 @@ impl PostgresStore {
         &self,
         namespace: i32,
         claim: &Claim,
-    ) -> Result<Vec<ClaimedJob>> {
+    ) -> Result<crate::claim::Given> {
         let begin = self.floors.begin();
         let lacking = Lacking::default();
         let (mut reason, mut crowd) = (no_answer("the jobs of a claim"), 0);
@@ -74,8 +84,13 @@ impl PostgresStore {
         Err(reason)
     }
 
-    async fn answer(&self, claim: &Claim, begin: &Begin, given: Given) -> Result<Vec<ClaimedJob>> {
-        let Given { rows, mut readied, is_cut } = given;
+    async fn answer(
+        &self,
+        claim: &Claim,
+        begin: &Begin,
+        given: Given,
+    ) -> Result<crate::claim::Given> {
+        let Given { rows, mut readied, is_cut, is_over } = given;
         let lanes = self.lanes_of(begin, &rows).await?;
         let jobs = crate::claim::in_order(&rows, &lanes)?;
         self.announce_claimed(claim, &jobs);
@@ -83,7 +98,7 @@ impl PostgresStore {
             readied.extend(claim.profile.queues.iter().cloned());
         }
         self.hints.ready(readied.iter().map(|queue| (&claim.namespace, queue)).collect());
-        Ok(jobs)
+        Ok((!jobs.is_empty() || !is_over).then_some(jobs))
     }
 
     async fn give_limited(
@@ -117,14 +132,15 @@ impl PostgresStore {
             TOO_LOW => return Ok(Answer::TooLow(get(row, "last")?)),
             REPEATED => {
                 let rows = self.claim_repeated(tx, namespace, claim).await?;
-                return Ok(Answer::Given(Given { rows, readied: Vec::new(), is_cut: false }));
+                let nothing = Given { rows, readied: Vec::new(), is_cut: false, is_over: false };
+                return Ok(Answer::Given(nothing));
             }
             _ => {}
         }
         let desk = self.desk(tx, namespace, row).await?;
         let mut settling = Settling { store: self, tx, lacking, busy: lacking.busy(), desk };
         let paused = get::<Vec<String>>(row, "paused")?;
-        let (given, is_cut) =
+        let Choice { jobs: given, is_cut, is_over } =
             settling.choose(claim, begin, &paused, get(row, "has_suspect")?).await?;
         if let Some(found) = settling.hold().await? {
             return Err(lacking.note_busy(found));
@@ -157,7 +173,7 @@ impl PostgresStore {
                 .await?;
         }
         let readied = settling.desk.readied().into_iter().collect();
-        Ok(Answer::Given(Given { rows, readied, is_cut: is_cut && given.is_empty() }))
+        Ok(Answer::Given(Given { rows, readied, is_cut: is_cut && given.is_empty(), is_over }))
     }
 
     /// What the worker's last claim gave and still runs.
@@ -175,14 +191,14 @@ impl PostgresStore {
 
 impl Settling<'_> {
     /// Chooses the jobs that a claim gives, smallest rank first, and puts those aside whose keys have
-    /// no room; then those that this made ready. Also says whether it looked as far as it may.
+    /// no room; then those that this made ready; up to one that takes more slots than are left.
     async fn choose(
         &mut self,
         claim: &Claim,
         begin: &Begin,
         paused: &[String],
         mut has_suspect: bool,
-    ) -> Result<(Vec<i64>, bool), Fault> {
+    ) -> Result<Choice, Fault> {
         let paused = paused.iter().map(|queue| name(queue)).collect::<Result<Vec<_>>>()?;
         self.desk.served = Some(Served {
             queues: claim.profile.queues.to_vec(),
@@ -192,11 +208,12 @@ impl Settling<'_> {
         });
         self.read_subjects().await?;
         self.read_candidates(claim, begin).await?;
-        let mut given = Vec::new();
+        let mut choice = Choice::default();
         let mut looks = CLAIM_LOOKS_MAX;
+        let mut left = claim.max;
         loop {
             let mut calls_next = false;
-            while given.len() < claim.max
+            while left > 0
                 && !calls_next
                 && let Some(seq) = self.next_candidate(has_suspect).await?
             {
@@ -207,10 +224,15 @@ impl Settling<'_> {
                         || self.desk.room_of_key(*key, policy) == 0
                 };
                 match limited.iter().find(has_no_room) {
+                    None if self.desk.cost_of(lane) > left => {
+                        choice.is_over = true;
+                        break;
+                    }
                     None => {
+                        left -= self.desk.cost_of(lane);
                         has_suspect |= self.desk.is_suspect(lane);
                         self.desk.give(seq);
-                        given.push(seq);
+                        choice.jobs.push(seq);
                         calls_next = self.was_last_of_group(seq).await?;
                     }
                     Some(_) if looks == 0 => break,
@@ -221,8 +243,9 @@ impl Settling<'_> {
                 }
             }
             let nobody_came = self.settle(PROMOTIONS_MAX).await? == 0 && !calls_next;
-            if nobody_came || given.len() == claim.max || looks == 0 {
-                return Ok((given, looks == 0));
+            if nobody_came || choice.is_over || left == 0 || looks == 0 {
+                choice.is_cut = looks == 0;
+                return Ok(choice);
             }
         }
     }

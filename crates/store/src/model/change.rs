@@ -150,8 +150,8 @@ impl State {
             );
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let given = self.given(claim);
-        if given.is_empty() && claim.max > 0 {
+        let (given, is_over) = self.given(claim);
+        if given.is_empty() && claim.max > 0 && !is_over {
             return Ok(None);
         }
         if !given.is_empty() {
@@ -171,18 +171,24 @@ impl State {
     }
 
     /// Gives jobs one after another, smallest rank first, and puts aside those whose keys have no
-    /// room; then those that this made ready.
-    fn given(&mut self, claim: &Claim) -> Vec<ClaimedJob> {
+    /// room; then those that this made ready. Also says whether the next one costs more than is left.
+    fn given(&mut self, claim: &Claim) -> (Vec<ClaimedJob>, bool) {
         let mut given = Vec::new();
-        let mut looks = CLAIM_LOOKS_MAX;
+        let (mut left, mut looks, mut is_over) = (claim.max, CLAIM_LOOKS_MAX, false);
         loop {
             let mut calls_next = false;
-            while given.len() < claim.max
+            while left > 0
                 && !calls_next
                 && let Some(index) = self.next_for(claim)
             {
+                let cost = self.records[index].job.extras.requires.slots() as usize;
                 match self.key_without_room(&self.records[index].job) {
+                    None if cost > left => {
+                        is_over = true;
+                        break;
+                    }
                     None => {
+                        left -= cost;
                         given.extend(self.give(index, claim));
                         calls_next = self.was_last_of_group(index);
                     }
@@ -194,11 +200,11 @@ impl State {
                 }
             }
             let nobody_came = self.settle(PROMOTIONS_MAX) == 0 && !calls_next;
-            if nobody_came || given.len() == claim.max || looks == 0 {
+            if nobody_came || is_over || left == 0 || looks == 0 {
                 given.sort_by_key(|job: &ClaimedJob| {
                     (rank::fifo(job.run_at, job.priority, AGING_DEFAULT), job.seq)
                 });
-                return given;
+                return (given, is_over);
             }
         }
     }

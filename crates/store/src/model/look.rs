@@ -80,6 +80,10 @@ impl State {
                 first_seen_at: worker.first_seen_at,
                 last_seen_at: worker.last_seen_at,
                 running: self.running_of(namespace, worker.id).count(),
+                slots_taken: self
+                    .running_of(namespace, worker.id)
+                    .map(|index| u64::from(self.records[index].job.extras.requires.slots()))
+                    .sum(),
             })
             .collect();
         views.sort_unstable_by_key(|view| view.id);

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::{HEARTBEAT_EVERY, SERVED_MAX, WORKER_NAME_BYTES_MAX};
+use taskwright_core::placement::SLOTS;
 use taskwright_core::{JobId, Labels, LoadMeasure, Name};
 use taskwright_engine::{Error, ErrorCode, Result};
 use taskwright_store::{Outcome, Profile, Reported};
@@ -163,7 +164,9 @@ impl Worker {
         self
     }
 
-    /// How many jobs it runs at once, 1 to 10,000; 16 by default.
+    /// How many jobs it runs at once, 1 to 10,000; 16 by default. Jobs that [cost](crate::Job::cost) more
+    /// than one slot take as many. It is offered those that it has the slots for, and starts one when
+    /// so many are free: until then it starts no job that comes after it.
     pub fn slots(mut self, slots: usize) -> Self {
         self.slots = slots;
         self
@@ -175,10 +178,15 @@ impl Worker {
         self
     }
 
-    /// A label, such as `.label("gpu", "24")` or, without a value, `.label("spot", "")`; up to 32.
+    /// A label, such as `.label("gpu", "24")` or, without a value, `.label("spot", "")`; up to 31.
     /// Jobs that require labels are offered to this worker only if its labels meet what they
     /// [require](crate::Job::requires).
     pub fn label(mut self, name: &str, value: &str) -> Self {
+        if name == SLOTS {
+            return self.faulty(format!(
+                "cannot label the worker: {SLOTS} says how many slots it has; set that with .slots(…)"
+            ));
+        }
         match self.labels.set(name, value) {
             Ok(()) => self,
             Err(error) => self.faulty(format!("cannot label the worker: {error}")),
@@ -337,6 +345,9 @@ impl Worker {
         }
         if self.queues.is_empty() {
             self.queues = self.homes;
+        }
+        if let Err(error) = self.labels.set_slots(self.slots) {
+            return invalid(&error.to_string());
         }
         let mut tasks: Vec<Name> = self.handlers.keys().cloned().collect();
         tasks.sort_unstable();

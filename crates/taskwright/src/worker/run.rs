@@ -31,6 +31,8 @@ const CLAIM_WAIT: Duration = Duration::from_secs(20);
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
 /// A worker that cannot get rid of so many reports claims no more.
 const OUTBOX_MAX: usize = 4 * BATCH_MAX;
+/// The longest that a worker does not claim while the next job takes more slots than are free.
+const REST: Duration = Duration::from_secs(1);
 /// Calls of a worker are tried for as long as it runs.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
@@ -49,7 +51,7 @@ pub(crate) struct Settings {
     pub(crate) hooks: Vec<Hook>,
 }
 
-/// An attempt that ended, with its slot unless a thread still has it.
+/// An attempt that ended, with its slots unless a thread still has them.
 struct Ended {
     key: Key,
     task: Name,
@@ -80,8 +82,12 @@ struct Loop {
     seq: u64,
     /// Whether that claim is still to be answered, so that it must be repeated or settled.
     claim_open: bool,
-    /// How many jobs it asks for.
+    /// How many slots it has for them.
     claim_max: usize,
+    /// When that claim was made, if it waits for jobs.
+    claimed_at: Option<Instant>,
+    /// Until then it claims only if more slots are free than were not enough for the next job.
+    resting: Option<(Instant, usize)>,
     /// How loaded the worker is.
     load: watch::Receiver<Load>,
     reporting: Option<Call<Answer>>,
@@ -143,6 +149,8 @@ pub(crate) fn run(
         seq: 0,
         claim_open: false,
         claim_max: 0,
+        claimed_at: None,
+        resting: None,
         load,
         reporting: None,
         claiming: None,
@@ -175,6 +183,7 @@ impl Loop {
                 return Ok(());
             }
             let phase_at = self.phase.next_at();
+            let rest_at = self.resting.map(|(until, _)| until);
             tokio::select! {
                 _ = self.ended.1.recv_many(&mut finished, BATCH_MAX) => {
                     // Attempts that are about to end are reported in the same call.
@@ -198,6 +207,7 @@ impl Loop {
                     let wish = *stop.borrow_and_update();
                     self.stop(wish);
                 }
+                () = at(rest_at), if rest_at.is_some() => self.resting = None,
                 () = at(phase_at) => self.next_phase()?,
             }
         }
@@ -214,10 +224,13 @@ impl Loop {
             && self.reporting.is_none()
     }
 
-    /// How many jobs more it takes now.
+    /// For how many slots more it takes jobs now. One that holds nothing takes the next job whatever its
+    /// load is and that job costs, so that nothing stands still.
     fn free(&self) -> usize {
         let takes = self.load.borrow().takes.map_or(usize::MAX, |takes| takes as usize);
-        self.settings.slots.min(takes).saturating_sub(self.slots.taken())
+        let taken = self.slots.taken();
+        let takes = if taken == 0 && self.resting.is_some() { usize::MAX } else { takes };
+        self.settings.slots.min(takes).saturating_sub(taken)
     }
 
     /// A claim that waits for more jobs than the worker takes now is given up, and another made.
@@ -241,14 +254,17 @@ impl Loop {
     fn next_claim(&mut self, wait: Duration) -> Option<Claim> {
         let free = self.free();
         let is_stuck = self.outbox.len() >= OUTBOX_MAX;
-        if free == 0 || is_stuck || !self.is_working() {
+        let is_resting = self.resting.is_some_and(|(_, too_few)| free <= too_few);
+        if free == 0 || is_stuck || is_resting || !self.is_working() {
             return None;
         }
+        self.resting = None;
         if !self.claim_open {
             self.seq += 1;
             self.claim_open = true;
         }
         self.claim_max = free.min(BATCH_MAX);
+        self.claimed_at = (!wait.is_zero()).then(Instant::now);
         Some(Claim {
             namespace: self.settings.app.namespace().clone(),
             worker: self.settings.worker,
@@ -322,26 +338,40 @@ impl Loop {
 
     fn claimed(&mut self, seq: u64, jobs: Vec<ClaimedJob>) {
         self.claim_open = false;
+        let waited = self.claimed_at.take().map(|claimed_at| claimed_at.elapsed());
+        if jobs.is_empty() && waited.is_some_and(|waited| waited < CLAIM_WAIT / 2) {
+            // There is a next job, or the store would have waited for one.
+            self.resting = Some((Instant::now() + REST, self.claim_max));
+        }
         let settings = &self.settings;
         let savings = &self.savings.0;
         let arrived = self.held.arrived(seq, jobs, |job| {
             let handler = settings.handlers.get(&job.task).map(Arc::clone);
             let stops_with_lease = handler.as_ref().is_some_and(|h| h.stops_with_lease());
+            let cost = job.extras.slots() as usize;
             let (context, args) = Context::of(job, Some(savings.clone()));
-            (context.clone(), stops_with_lease, (context, args, handler))
+            (context.clone(), stops_with_lease, (context, args, handler, cost))
         });
-        for (context, args, handler) in arrived {
+        for (context, args, handler, cost) in arrived {
             match handler {
-                Some(handler) if self.is_working() => self.start(context, args, handler),
+                Some(handler) if self.is_working() => {
+                    let slot = self.slots.take(cost);
+                    self.start(context, args, handler, slot);
+                }
                 // It came too late, or is none of ours: others may run it.
                 _ => self.give_back(&context),
             }
         }
     }
 
-    fn start(&mut self, context: Context, args: taskwright_core::Json, handler: Arc<dyn Handler>) {
+    fn start(
+        &mut self,
+        context: Context,
+        args: taskwright_core::Json,
+        handler: Arc<dyn Handler>,
+        slot: Slot,
+    ) {
         self.attempts += 1;
-        let slot = self.slots.take();
         let ended = self.ended.0.clone();
         let limits = Limits {
             timeout: context.timeout(),

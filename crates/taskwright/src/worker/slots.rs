@@ -1,4 +1,4 @@
-//! How many jobs run.
+//! How many slots are taken by what runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,39 +12,43 @@ pub(crate) struct Slots {
     freed: Notify,
 }
 
-/// One taken slot. It travels with the work, also into a thread that nobody waits for any more,
-/// and is free again when dropped.
-pub(crate) struct Slot(Option<Arc<Slots>>);
+/// The slots that one job takes. They travel with the work, also into a thread that nobody waits for
+/// any more, and are free again when dropped.
+pub(crate) struct Slot {
+    of: Option<Arc<Slots>>,
+    cost: usize,
+}
 
 impl Slots {
-    pub(crate) fn take(self: &Arc<Self>) -> Slot {
-        self.taken.fetch_add(1, Ordering::Relaxed);
-        Slot(Some(Arc::clone(self)))
+    /// Takes as many as a job costs.
+    pub(crate) fn take(self: &Arc<Self>, cost: usize) -> Slot {
+        self.taken.fetch_add(cost, Ordering::Relaxed);
+        Slot { of: Some(Arc::clone(self)), cost }
     }
 
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Waits until a slot was freed by a drop.
+    /// Waits until slots were freed by a drop.
     pub(crate) async fn freed(&self) {
         self.freed.notified().await;
     }
 }
 
 impl Slot {
-    /// Frees the slot for somebody who looks anyway.
+    /// Frees the slots for somebody who looks anyway.
     pub(crate) fn give_back(mut self) {
-        if let Some(slots) = self.0.take() {
-            slots.taken.fetch_sub(1, Ordering::Relaxed);
+        if let Some(slots) = self.of.take() {
+            slots.taken.fetch_sub(self.cost, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(slots) = self.0.take() {
-            slots.taken.fetch_sub(1, Ordering::Relaxed);
+        if let Some(slots) = self.of.take() {
+            slots.taken.fetch_sub(self.cost, Ordering::Relaxed);
             slots.freed.notify_one();
         }
     }

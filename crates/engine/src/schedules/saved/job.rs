@@ -31,6 +31,8 @@ pub(super) struct JobBody {
     on_conflict: ConflictBody,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requires: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cost: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,6 +98,7 @@ impl JobBody {
             group: job.group.clone(),
             limit_keys: job.limit_keys.clone(),
             requires: (!job.requires.is_none()).then(|| job.requires.to_string()),
+            cost: job.cost,
             unique: job.unique.as_ref().map(|unique| UniqueBody {
                 key: unique.key.clone(),
                 until: match unique.until {
@@ -153,6 +156,7 @@ impl JobBody {
                 Some(text) => text.parse().map_err(corrupt)?,
                 None => Requirement::NONE,
             },
+            cost: self.cost,
             ..JobRequest::new(task, Json::from_trusted(self.args.get()))
         })
     }

@@ -32,6 +32,7 @@ fn job() -> JobRequest {
             ..Replace::default()
         }),
         requires: "gpu>=24,region in (eu us)".parse().unwrap(),
+        cost: Some(4),
         trace: None,
         shard: None,
     }

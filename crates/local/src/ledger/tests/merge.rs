@@ -31,8 +31,8 @@ impl Judge for HalfOpen {
 fn a_lane_without_room_costs_one_look_however_long_it_is() {
     let (full, free) = (line(0..10_000), line(10_000..10_005));
     let mut merge = Merge::default();
-    merge.add(&full, false);
-    merge.add(&free, false);
+    merge.add(&full, false, 1);
+    merge.add(&free, false, 1);
     let mut judge = HalfOpen::default();
     assert_eq!(merge.take(100, &mut judge).jobs, [10_000, 10_001, 10_002, 10_003, 10_004]);
     assert_eq!(judge.looks, 6);
@@ -45,9 +45,9 @@ fn a_fair_queue_is_as_old_as_the_job_whose_turn_it_is() {
     let plain: BTreeSet<(Rank, Seq)> =
         [20_000, 40_000].map(|seq: Seq| (seq.cast_signed(), seq)).into();
     let mut merge = Merge::default();
-    merge.add(&plain, false);
+    merge.add(&plain, false, 1);
     let mut queue = FairQueue::new(turns::BEGIN, turns::BEGIN);
-    queue.add(&fair, false);
+    queue.add(&fair, false, 1);
     merge.add_fair(queue);
     let taken = merge.take(9, &mut HalfOpen::default());
     assert_eq!(taken.jobs, [20_000, 30_000, 10_001, 40_000]);
@@ -59,11 +59,11 @@ fn a_full_lane_hides_no_other_of_its_fair_queue() {
         (BTreeSet::from([(turns::BEGIN, 9)]), BTreeSet::from([(turns::BEGIN, 10_001)]));
     let plain = BTreeSet::from([(10_002, 10_002)]);
     let mut merge = Merge::default();
-    merge.add(&plain, false);
+    merge.add(&plain, false, 1);
     let mut queue = FairQueue::new(turns::BEGIN, turns::BEGIN);
-    queue.add(&full, false);
-    queue.add(&open, true);
-    queue.add(&open, true);
+    queue.add(&full, false, 1);
+    queue.add(&open, true, 1);
+    queue.add(&open, true, 1);
     merge.add_fair(queue);
     assert_eq!(merge.take(9, &mut HalfOpen::default()).jobs, [10_001, 10_002]);
 }

@@ -89,16 +89,21 @@ pub fn limit_keys(bits: u8) -> Vec<Arc<str>> {
     (0..KEYS).filter(is_set).map(|number| format!("limit {number}").into()).collect()
 }
 
-/// What a job can require.
-pub fn requirement(number: usize) -> Requirement {
+/// What a job can require that takes so many slots.
+pub fn requirement(number: usize, cost: u32) -> Requirement {
     let texts: [&str; REQUIREMENTS] = ["", "a>=2", "!a", "a in (1 2),b", "b"];
-    texts[number].parse().expect("a valid requirement")
+    let requirement: Requirement = texts[number].parse().expect("a valid requirement");
+    requirement.with_cost(cost).expect("a valid cost")
 }
 
-/// What labels a worker can have.
-pub fn labels(number: usize) -> Labels {
+/// What labels a worker can have that has so many slots; 0: it does not say.
+pub fn labels(number: usize, slots: usize) -> Labels {
     let texts: [&str; LABELLINGS] = ["", "a=1,b", "a=2", "a=3,b"];
-    texts[number].parse().expect("valid labels")
+    let mut labels: Labels = texts[number].parse().expect("valid labels");
+    if slots > 0 {
+        labels.set_slots(slots).expect("a label");
+    }
+    labels
 }
 
 /// What a policy can be set for: names, and patterns that say less of them.

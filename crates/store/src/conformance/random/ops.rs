@@ -85,6 +85,8 @@ pub struct JobShape {
     pub keys: u8,
     /// Which of the requirements it has.
     pub requires: usize,
+    /// How many slots it takes; 0 and not 1.
+    pub cost: u32,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -103,6 +105,8 @@ pub struct Serves {
     pub tasks: Option<Vec<usize>>,
     /// Which of the sets of labels the worker has.
     pub labels: usize,
+    /// How many slots it says that it has; 0: it says nothing.
+    pub slots: usize,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -272,7 +276,8 @@ fn insert() -> impl Strategy<Value = Op> {
 
 fn shape() -> impl Strategy<Value = JobShape> {
     let requires = prop_oneof![3 => Just(0), 2 => 0..REQUIREMENTS];
-    let lane = (rarely(), 0..QUEUES, 0..TASKS, requires);
+    let cost = prop_oneof![3 => Just(0_u32), 1 => 2..5_u32];
+    let lane = (rarely(), 0..QUEUES, 0..TASKS, requires, cost);
     let times = (
         prop::option::weighted(0.3, -100_i64..300),
         prop::option::weighted(0.3, 1_u64..30),
@@ -299,6 +304,7 @@ fn shape() -> impl Strategy<Value = JobShape> {
                 group: keys.0,
                 keys: keys.1,
                 requires: lane.3,
+                cost: lane.4,
             }
         },
     )
@@ -317,8 +323,15 @@ fn unique() -> impl Strategy<Value = UniquePick> {
 
 fn claim() -> impl Strategy<Value = Op> {
     let tasks = prop::option::weighted(0.4, prop::collection::vec(0..TASKS, 0..3));
-    let serves = (rarely(), prop::collection::vec(0..QUEUES, 1..4), tasks, 0..LABELLINGS)
-        .prop_map(|(elsewhere, queues, tasks, labels)| Serves { elsewhere, queues, tasks, labels });
+    let slots = prop_oneof![1 => Just(0_usize), 3 => 1_usize..6];
+    let serves = (rarely(), prop::collection::vec(0..QUEUES, 1..4), tasks, 0..LABELLINGS, slots)
+        .prop_map(|(elsewhere, queues, tasks, labels, slots)| Serves {
+            elsewhere,
+            queues,
+            tasks,
+            labels,
+            slots,
+        });
     let number = prop_oneof![
         6 => Just(ClaimNumber::Next),
         2 => Just(ClaimNumber::Same),

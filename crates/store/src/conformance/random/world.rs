@@ -217,7 +217,8 @@ impl<'h> World<'h> {
             tags: if shape.tagged { vec!["tagged".into()] } else { Vec::new() },
             unique,
             group: shape.group.map(group),
-            requires: requirement(shape.requires),
+            requires: requirement(shape.requires, shape.cost),
+            cost: shape.cost,
             limit_keys: limit_keys(shape.keys),
             ..Extras::default()
         };
@@ -260,7 +261,7 @@ impl<'h> World<'h> {
         let profile = Profile {
             queues: serves.queues.iter().map(|&number| queue(number)).collect(),
             tasks: serves.tasks.as_ref().map(|tasks| tasks.iter().map(|&n| task(n)).collect()),
-            labels: labels(serves.labels),
+            labels: labels(serves.labels, serves.slots),
         };
         let claim = Claim {
             namespace,
