@@ -254,6 +254,8 @@ pub struct LimitLine<'a> {
     fair: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     weight: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordered: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -281,7 +283,8 @@ impl<'a> From<&'a Limit> for LimitLine<'a> {
             burst: rate.burst,
         });
         let (fair, weight) = (limit.is_fair(), limit.group_weight());
-        LimitLine { queue, task, group, key, concurrency, rate, fair, weight }
+        let ordered = limit.order().map(taskwright_core::Ordered::as_str);
+        LimitLine { queue, task, group, key, concurrency, rate, fair, weight, ordered }
     }
 }
 

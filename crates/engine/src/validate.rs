@@ -196,6 +196,11 @@ fn check_policy_for(subject: &Subject, policy: Option<&Policy>) -> Result<(), Fa
     if policy.fair && !matches!(subject, Subject::Queue(_)) {
         return Err(invalid("only a queue can be fair: its groups take turns then; name a queue"));
     }
+    if policy.ordered.is_some() && !matches!(subject, Subject::Group { .. } | Subject::Key(_)) {
+        return Err(invalid(
+            "only a group or a limit key can be ordered: its jobs run one after another; name one",
+        ));
+    }
     match policy.weight {
         Some(_) if !matches!(subject, Subject::Group { .. }) => {
             return Err(invalid(

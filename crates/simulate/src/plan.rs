@@ -239,7 +239,7 @@ fn policy(limit: &Limit) -> Result<(Subject, Policy)> {
         return Err(invalid(part, "it has a burst without a rate"));
     }
     let Limit { concurrency, fair, weight, .. } = *limit;
-    Ok((subject, Policy { concurrency, rate, fair, weight }))
+    Ok((subject, Policy { concurrency, rate, fair, weight, ordered: None }))
 }
 
 fn whole_rate(rate: Frequency, burst: Option<u32>) -> Result<Rate> {

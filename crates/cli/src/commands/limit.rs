@@ -13,7 +13,7 @@ use crate::{connect, show};
 /// Limit what may start of a queue, task, group or key, over all workers and machines
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("allowed").required(true).multiple(true).args(["concurrency", "rate", "fair", "weight", "remove"]),
+    group = ArgGroup::new("allowed").required(true).multiple(true).args(["concurrency", "rate", "fair", "weight", "ordered", "remove"]),
     after_help = "It takes the place of the limit that was set for the same before. What runs already goes on, and counts.
 A group or key that ends in * stands for each that begins so, each for itself.
 
@@ -24,6 +24,7 @@ Examples:
   taskwright limit key api:stripe --rate 25/1s --concurrency 5
   taskwright limit queue reports --fair
   taskwright limit group 'gold-*' --queue reports --weight 3
+  taskwright limit group 'account-*' --queue billing --ordered
   taskwright limit key api:stripe --remove"
 )]
 pub struct Arguments {
@@ -50,8 +51,14 @@ pub struct Arguments {
     /// Of a group: so many of its jobs start in a fair queue while one does of another, 1 to 1000
     #[arg(long, value_name = "N")]
     weight: Option<u32>,
+    /// Of a group or key: its jobs run one at a time, in the order in which they were enqueued
+    #[arg(long)]
+    ordered: bool,
+    /// With --ordered: what a dead job does to those behind it [default: block]
+    #[arg(long, value_enum, requires = "ordered")]
+    dead: Option<Dead>,
     /// Take the limit away
-    #[arg(long, conflicts_with_all = ["concurrency", "rate", "fair", "weight"])]
+    #[arg(long, conflicts_with_all = ["concurrency", "rate", "fair", "weight", "ordered"])]
     remove: bool,
 }
 
@@ -66,6 +73,15 @@ enum What {
     Group,
     /// The jobs with a limit key
     Key,
+}
+
+/// What a dead job does to those behind it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum Dead {
+    /// It keeps them back until it is redriven or deleted
+    Block,
+    /// It gives way
+    Skip,
 }
 
 /// Sets it, or takes it away.
@@ -113,6 +129,12 @@ impl Arguments {
         }
         if let Some(weight) = self.weight {
             limit = limit.weight(weight);
+        }
+        if self.ordered {
+            limit = match self.dead {
+                Some(Dead::Skip) => limit.ordered_past_dead(),
+                Some(Dead::Block) | None => limit.ordered(),
+            };
         }
         Ok(limit)
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use comfy_table::Cell;
 use taskwright::{Limit, Subject};
-use taskwright_core::{Rate, format_duration};
+use taskwright_core::{Ordered, Rate, format_duration};
 
 use crate::arguments::Global;
 use crate::exit::Exit;
@@ -35,7 +35,7 @@ pub async fn run(global: &Global, _: Arguments) -> Result<Exit> {
 }
 
 fn table(limits: &[Limit]) -> comfy_table::Table {
-    let heads = ["OF", "NAME", "QUEUE", ">CONCURRENCY", ">RATE", ">BURST", "TURNS"];
+    let heads = ["OF", "NAME", "QUEUE", ">CONCURRENCY", ">RATE", ">BURST", "TURNS", "ORDER"];
     let mut table = show::table(&std::io::stdout(), &heads);
     for limit in limits {
         let (what, name, queue) = match limit.subject() {
@@ -56,6 +56,7 @@ fn table(limits: &[Limit]) -> comfy_table::Table {
             Cell::new(per.unwrap_or_default()),
             Cell::new(burst.unwrap_or_default()),
             Cell::new(turns(limit)),
+            Cell::new(order(limit)),
         ]);
     }
     table
@@ -66,6 +67,14 @@ fn turns(limit: &Limit) -> String {
         Some(weight) => format!("weight {}", show::count(weight.into())),
         None if limit.is_fair() => "fair".to_owned(),
         None => String::new(),
+    }
+}
+
+fn order(limit: &Limit) -> &'static str {
+    match limit.order() {
+        Some(Ordered::Block) => "dead block",
+        Some(Ordered::Skip) => "past dead",
+        None => "",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use taskwright_core::{Name, Policy, Rate, Subject};
+use taskwright_core::{Name, Ordered, Policy, Rate, Subject};
 
 use super::vital::{at_base, from_base};
 use super::wire::{Reader, Tag, Writer};
@@ -21,6 +21,8 @@ const RATE_PERIOD_MS: Tag = Tag::unsigned(8);
 const RATE_BURST: Tag = Tag::unsigned(9);
 const FAIR: Tag = Tag::flag(10);
 const WEIGHT: Tag = Tag::unsigned(11);
+/// What the dead do there to those behind them.
+const ORDERED: Tag = Tag::text(12);
 
 /// Appends the fields and the end of the record.
 pub fn put_policy(writer: &mut Writer<'_>, fact: &PolicyFact) {
@@ -49,6 +51,7 @@ pub fn put_policy(writer: &mut Writer<'_>, fact: &PolicyFact) {
     if let Some(weight) = policy.weight {
         writer.unsigned(WEIGHT, weight);
     }
+    writer.text_if_any(ORDERED, policy.ordered.map(Ordered::as_str));
     writer.end();
 }
 
@@ -59,7 +62,7 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
     let (mut namespace, mut queue, mut task) = (None, None, None);
     let (mut group, mut key): (Option<Arc<str>>, Option<Arc<str>>) = (None, None);
     let (mut concurrency, mut count, mut period_ms, mut burst) = (None, None, None, None);
-    let (mut fair, mut weight) = (false, None);
+    let (mut fair, mut weight, mut ordered) = (false, None, None);
     while let Some(tag) = reader.tag(RECORD)? {
         match tag {
             NAMESPACE => namespace = Some(name(reader)?),
@@ -73,6 +76,10 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
             RATE_BURST => burst = Some(reader.unsigned()?),
             FAIR => fair = true,
             WEIGHT => weight = Some(reader.unsigned()?),
+            ORDERED => {
+                let known = Ordered::from_word(&reader.text()?);
+                ordered = Some(known.ok_or_else(|| reader.impossible())?);
+            }
             _ => return Err(reader.unknown()),
         }
     }
@@ -88,7 +95,7 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
         (Some(count), Some(period_ms), Some(burst)) => Some(Rate { count, period_ms, burst }),
         _ => return Err(missing("whole rate")),
     };
-    let policy = Policy { concurrency, rate, fair, weight };
+    let policy = Policy { concurrency, rate, fair, weight, ordered };
     Ok(PolicyFact {
         namespace: namespace.ok_or(missing("namespace"))?,
         subject,

@@ -133,6 +133,9 @@ impl Allowance<'_> {
             if ledger.limits.takes_turns(number) && entry.turn().is_none() {
                 return Room::KeyFull(number);
             }
+            if !ledger.limits.may_be_next(number, seq) {
+                return Room::KeyFull(number);
+            }
             let room = || ledger.limits.room_of_key(number, ledger.now);
             if *self.rooms.entry(number).or_insert_with(room) == 0 {
                 return Room::KeyFull(number);

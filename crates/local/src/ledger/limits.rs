@@ -10,6 +10,7 @@ use taskwright_core::{
     Extras, LineKey, Name, Policies, Policy, Rank, Subject, Timestamp, Usage, turns,
 };
 
+use super::order::Dead;
 use super::turns::Turns;
 use crate::change::{Arrival, Fixed, LaneNumber, PolicyFact, Seq};
 
@@ -27,6 +28,8 @@ pub struct Limits {
     pub timer: BTreeSet<(Timestamp, KeyNumber)>,
     /// The turns of fair queues.
     pub turns: Turns,
+    /// The dead that may keep others back.
+    pub dead: Dead,
     /// Whether a start has taken a token of a rate.
     pub took_tokens: bool,
     /// Keys whose lines are to be served.
@@ -52,6 +55,8 @@ pub struct Key {
     pub turns: BTreeMap<LaneNumber, BTreeSet<(Rank, Seq)>>,
     /// Who stands in its line, best first, by lane.
     pub lines: BTreeMap<LaneNumber, BTreeSet<(Rank, Seq)>>,
+    /// Where it is ordered: its jobs that have not ended.
+    pub order: Option<BTreeSet<Seq>>,
     /// Its place in the timer.
     pub grows_at: Option<Timestamp>,
 }

@@ -1,12 +1,15 @@
 //! Policies, and what rates have used.
 
 use rusqlite::{Connection, Row};
-use taskwright_core::{Name, Policy, Rate, Subject, Timestamp};
+use taskwright_core::{Name, Ordered, Policy, Rate, StateName, Subject, Timestamp};
 use taskwright_store::Result;
 
 use super::failure::{corrupt, failed};
 use super::fold::Fold;
+use super::schema::number_of;
+use super::{Table, row};
 use crate::change::{Arrival, PolicyFact, Turn};
+use crate::ledger::DeadJob;
 
 const LOAD: &str = "load the policies";
 
@@ -22,6 +25,7 @@ CREATE TABLE policies (
     burst         INTEGER,
     fair          INTEGER NOT NULL DEFAULT 0,
     weight        INTEGER,
+    ordered       TEXT,
     PRIMARY KEY (namespace, kind, queue, name)
 ) WITHOUT ROWID;
 CREATE TABLE arrivals (
@@ -45,6 +49,9 @@ pub(super) const FAIR: &str = "
 ALTER TABLE policies ADD COLUMN fair INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE policies ADD COLUMN weight INTEGER;
 ";
+
+/// What tables of formats before 6 lack of it.
+pub(super) const ORDERED: &str = "ALTER TABLE policies ADD COLUMN ordered TEXT;";
 
 pub(super) fn write(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
     for fact in &fold.policies {
@@ -97,7 +104,8 @@ fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<
     let period_ms = policy.rate.map(|rate| rate.period_ms.cast_signed());
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO policies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT OR REPLACE INTO policies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
+             ?11)",
         )?
         .execute((
             fact.namespace.as_str(),
@@ -110,12 +118,14 @@ fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<
             burst,
             policy.fair,
             policy.weight,
+            policy.ordered.map(Ordered::as_str),
         ))
         .map(|_| ())
 }
 
 pub(super) fn policies(connection: &Connection) -> Result<Vec<PolicyFact>> {
-    let sql = "SELECT namespace, kind, queue, name, concurrency, count, period_ms, burst, fair, weight FROM policies";
+    let sql = "SELECT namespace, kind, queue, name, concurrency, count, period_ms, burst, fair, \
+               weight, ordered FROM policies";
     let mut statement = connection.prepare(sql).map_err(failed(LOAD))?;
     let mut rows = statement.query([]).map_err(failed(LOAD))?;
     let mut policies = Vec::new();
@@ -123,7 +133,7 @@ pub(super) fn policies(connection: &Connection) -> Result<Vec<PolicyFact>> {
         policies.push(PolicyFact {
             namespace: name(&text(row, 0)?)?,
             subject: subject(row)?,
-            policy: Some(policy(row).map_err(failed(LOAD))?),
+            policy: Some(policy(row)?),
         });
     }
     Ok(policies)
@@ -140,7 +150,17 @@ fn subject(row: &Row<'_>) -> Result<Subject> {
     })
 }
 
-fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
+fn policy(row: &Row<'_>) -> Result<Policy> {
+    let ordered: Option<String> = row.get(10).map_err(failed(LOAD))?;
+    let ordered = ordered.map(|word| {
+        let known = Ordered::from_word(&word);
+        known.ok_or_else(|| corrupt(format_args!("{word:?} is nothing that dead jobs do")))
+    });
+    let policy = numbers(row).map_err(failed(LOAD))?;
+    Ok(Policy { ordered: ordered.transpose()?, ..policy })
+}
+
+fn numbers(row: &Row<'_>) -> rusqlite::Result<Policy> {
     let (count, period_ms): (Option<u32>, Option<i64>) = (row.get(5)?, row.get(6)?);
     let burst: Option<u32> = row.get(7)?;
     let rate = count.zip(period_ms).zip(burst).map(|((count, period_ms), burst)| Rate {
@@ -148,7 +168,8 @@ fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
         period_ms: period_ms.cast_unsigned(),
         burst,
     });
-    Ok(Policy { concurrency: row.get(4)?, rate, fair: row.get(8)?, weight: row.get(9)? })
+    let (concurrency, weight) = (row.get(4)?, row.get(9)?);
+    Ok(Policy { concurrency, rate, fair: row.get(8)?, weight, ordered: None })
 }
 
 fn text(row: &Row<'_>, column: usize) -> Result<String> {
@@ -181,4 +202,32 @@ pub(super) fn turns(connection: &Connection) -> Result<Vec<Turn>> {
     };
     let rows = statement.query_map([], turn).map_err(failed(LOAD))?;
     rows.collect::<rusqlite::Result<_>>().map_err(failed(LOAD))
+}
+
+impl Table {
+    /// The dead jobs that have a group or limit keys.
+    pub fn dead_with_keys(&self) -> Result<Vec<DeadJob>> {
+        dead_with_keys(&self.connection)
+    }
+}
+
+pub(super) fn dead_with_keys(connection: &Connection) -> Result<Vec<DeadJob>> {
+    const READ: &str = "look for dead jobs";
+    let sql = format!(
+        "SELECT seq, lane, extras FROM jobs INDEXED BY job_dead \
+         WHERE finished_at IS NOT NULL AND state = {} AND extras IS NOT NULL",
+        number_of(StateName::Dead)
+    );
+    let mut statement = connection.prepare(&sql).map_err(failed(READ))?;
+    let mut rows = statement.query([]).map_err(failed(READ))?;
+    let mut dead = Vec::new();
+    while let Some(found) = rows.next().map_err(failed(READ))? {
+        let Some(extras) = row::extras_in(found, 2)? else { continue };
+        if extras.group.is_some() || !extras.limit_keys.is_empty() {
+            let seq: i64 = found.get(0).map_err(failed(READ))?;
+            let lane = found.get(1).map_err(failed(READ))?;
+            dead.push(DeadJob { seq: seq.cast_unsigned(), lane, extras });
+        }
+    }
+    Ok(dead)
 }

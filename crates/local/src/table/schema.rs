@@ -14,7 +14,7 @@ use crate::change::Seq;
 /// `TWRT` in the header of the file: `file` and we know whose it is.
 pub(super) const APPLICATION_ID: i32 = 0x5457_5254;
 /// The format that this version writes, kept as `user_version`.
-pub(super) const FORMAT: i32 = 5;
+pub(super) const FORMAT: i32 = 6;
 /// Longer texts live apart from their row, in bytes.
 pub(super) const LONG_BYTES: usize = 4 * 1024;
 
@@ -322,13 +322,19 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
             transaction.execute_batch(TIMED_HOLDS)?;
             transaction.execute_batch(limits::TABLES)?;
         }
-        3.. => transaction.execute_batch(limits::FAIR)?,
+        3..5 => {
+            transaction.execute_batch(limits::FAIR)?;
+            transaction.execute_batch(limits::ORDERED)?;
+        }
+        5.. => transaction.execute_batch(limits::ORDERED)?,
     }
     if format < 4 {
         transaction.execute_batch(documents::TABLES)?;
         transaction.execute_batch(REQUIREMENTS)?;
     }
-    transaction.execute_batch(limits::TURNS)?;
+    if format < 5 {
+        transaction.execute_batch(limits::TURNS)?;
+    }
     transaction.execute_batch("DROP VIEW IF EXISTS job;")?;
     transaction.execute_batch(&views())?;
     transaction.pragma_update(None, "user_version", FORMAT)?;

@@ -17,6 +17,7 @@ create table taskwright.limits (
 );
 
 -- kind 0: of the queue `name`; 1: of the task; 2: of the group `name` of `queue`; 3: of the limit key.
+-- ordered 0: a dead job keeps back those behind it; 1: it gives way.
 create table taskwright.policy (
     namespace      integer  not null,
     kind           smallint not null,
@@ -28,6 +29,7 @@ create table taskwright.policy (
     rate_burst     bigint,
     fair           boolean  not null,
     weight         bigint,
+    ordered        smallint,
     primary key (namespace, kind, queue, name)
 );
 
@@ -122,7 +124,7 @@ $$;
 create function taskwright.set_policy(
     p_namespace integer, p_kind smallint, p_queue text, p_name text, p_concurrency bigint,
     p_rate_count bigint, p_rate_period_ms bigint, p_rate_burst bigint, p_fair boolean,
-    p_weight bigint, p_max integer
+    p_weight bigint, p_ordered smallint, p_max integer
 ) returns boolean
 language plpgsql as $$
 declare
@@ -132,7 +134,7 @@ begin
     perform pg_advisory_xact_lock(hashtext('taskwright.limits'), p_namespace);
     v_known := exists (select from taskwright.policy p where p.namespace = p_namespace
                        and p.kind = p_kind and p.queue = p_queue and p.name = p_name);
-    if p_concurrency is null and p_rate_count is null and p_weight is null and not p_fair then
+    if coalesce(p_concurrency, p_rate_count, p_weight, p_ordered) is null and not p_fair then
         delete from taskwright.policy p where p.namespace = p_namespace
             and p.kind = p_kind and p.queue = p_queue and p.name = p_name;
         v_more := case when v_known then -1 else 0 end;
@@ -144,11 +146,11 @@ begin
         end if;
         insert into taskwright.policy values
             (p_namespace, p_kind, p_queue, p_name, p_concurrency, p_rate_count, p_rate_period_ms,
-             p_rate_burst, p_fair, p_weight)
+             p_rate_burst, p_fair, p_weight, p_ordered)
         on conflict (namespace, kind, queue, name) do update set
             concurrency = excluded.concurrency, rate_count = excluded.rate_count,
             rate_period_ms = excluded.rate_period_ms, rate_burst = excluded.rate_burst,
-            fair = excluded.fair, weight = excluded.weight;
+            fair = excluded.fair, weight = excluded.weight, ordered = excluded.ordered;
     end if;
     insert into taskwright.limits as m values (p_namespace, 1, v_more)
     on conflict (namespace) do update set

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use taskwright_core::limits::POLICIES_MAX;
-use taskwright_core::{LineKey, Name, Policy, Rate, Subject};
+use taskwright_core::{LineKey, Name, Ordered, Policy, Rate, Subject};
 use taskwright_store::{Controlled, Result};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -21,14 +21,17 @@ const QUEUE: i16 = 0;
 const TASK: i16 = 1;
 const GROUP: i16 = 2;
 const KEY: i16 = 3;
+/// What dead jobs do in an order.
+const BLOCK: i16 = 0;
+const SKIP: i16 = 1;
 
 /// The policies of a namespace with their version; one row without kind where there is none.
 const READ: &str = "select m.version, p.kind, p.queue, p.name, p.concurrency, p.rate_count, \
-    p.rate_period_ms, p.rate_burst, p.fair, p.weight \
+    p.rate_period_ms, p.rate_burst, p.fair, p.weight, p.ordered \
     from taskwright.limits m left join taskwright.policy p on p.namespace = m.namespace \
     where m.namespace = $1";
 const READ_ALL: &str = "select n.name as namespace, p.kind, p.queue, p.name, p.concurrency, \
-    p.rate_count, p.rate_period_ms, p.rate_burst, p.fair, p.weight \
+    p.rate_count, p.rate_period_ms, p.rate_burst, p.fair, p.weight, p.ordered \
     from taskwright.policy p join taskwright.namespace n on n.number = p.namespace";
 
 /// The kind of a subject, the queue of a group, and the name.
@@ -61,7 +64,13 @@ fn policy(row: &Row) -> Result<Policy> {
         _ => None,
     };
     let (concurrency, weight) = (number("concurrency")?, number("weight")?);
-    Ok(Policy { concurrency, rate, fair: get(row, "fair")?, weight })
+    let ordered = match get::<Option<i16>>(row, "ordered")? {
+        None => None,
+        Some(BLOCK) => Some(Ordered::Block),
+        Some(SKIP) => Some(Ordered::Skip),
+        Some(other) => return Err(unknown("way of dead jobs", other)),
+    };
+    Ok(Policy { concurrency, rate, fair: get(row, "fair")?, weight, ordered })
 }
 
 fn narrow(number: i64) -> u32 {
@@ -150,9 +159,13 @@ impl PostgresStore {
     ) -> Result<Controlled> {
         let number = self.lanes.namespace(&self.link, namespace).await?;
         let (kind, queue, name) = columns(subject);
-        let Policy { concurrency, rate, fair, weight } = policy.unwrap_or_default();
+        let Policy { concurrency, rate, fair, weight, ordered } = policy.unwrap_or_default();
+        let ordered = ordered.map(|ordered| match ordered {
+            Ordered::Block => BLOCK,
+            Ordered::Skip => SKIP,
+        });
         let max = i32::try_from(POLICIES_MAX).unwrap_or(i32::MAX);
-        let arguments: [Argument<'_>; 11] = [
+        let arguments: [Argument<'_>; 12] = [
             (&number, Type::INT4),
             (&kind, Type::INT2),
             (&queue, Type::TEXT),
@@ -163,9 +176,11 @@ impl PostgresStore {
             (&rate.map(|rate| i64::from(rate.burst)), Type::INT8),
             (&fair, Type::BOOL),
             (&weight.map(i64::from), Type::INT8),
+            (&ordered, Type::INT2),
             (&max, Type::INT4),
         ];
-        let statement = "select taskwright.set_policy($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+        let statement = "select taskwright.set_policy($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+            $12) \
             as done";
         let rows = self.link.query(statement, &arguments).await?;
         let row = rows.first().ok_or_else(|| no_answer("whether a policy was set"))?;

@@ -109,7 +109,7 @@ fn a_table_of_format_4_is_upgraded_with_its_policies() {
     let old = Connection::open(&path).unwrap();
     old.execute_batch(
         "DROP TABLE turns; ALTER TABLE policies DROP COLUMN fair;
-         ALTER TABLE policies DROP COLUMN weight;
+         ALTER TABLE policies DROP COLUMN weight; ALTER TABLE policies DROP COLUMN ordered;
          INSERT INTO policies VALUES ('default', 'queue', 'mail', '', 5, NULL, NULL, NULL);
          PRAGMA user_version = 4;",
     )
@@ -123,4 +123,26 @@ fn a_table_of_format_4_is_upgraded_with_its_policies() {
     assert_eq!(policy, Ok((5, false, None)));
     let turns = table.connection.query_row("SELECT count(*) FROM turns", [], |row| row.get(0));
     assert_eq!(turns, Ok(0));
+}
+
+#[test]
+fn a_table_of_format_5_is_upgraded_with_its_policies() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("table.db");
+    drop(Table::open(&path, 1).unwrap());
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(
+        "ALTER TABLE policies DROP COLUMN ordered;
+         INSERT INTO policies VALUES ('default', 'group', 'mail', 'a', NULL, NULL, NULL, NULL, 0, 3);
+         INSERT INTO turns VALUES (1, 2, 3);
+         PRAGMA user_version = 5;",
+    )
+    .unwrap();
+    drop(old);
+    let table = Table::open(&path, 1).unwrap();
+    let loaded = table.load().unwrap();
+    let policies: Vec<_> = loaded.policies.iter().map(|fact| fact.policy).collect();
+    let weighted = taskwright_core::Policy { weight: Some(3), ..Default::default() };
+    assert_eq!(policies, [Some(weighted)]);
+    assert_eq!(loaded.turns.len(), 1, "what it had of fair queues stays");
 }

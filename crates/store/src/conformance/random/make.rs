@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    Extras, JobError, JobId, Json, Labels, Name, NewJob, OnConflict, Policy, Rate, Replace,
+    Extras, JobError, JobId, Json, Labels, Name, NewJob, OnConflict, Ordered, Policy, Rate, Replace,
     Requirement, Subject, Unique, Until, WorkerId,
 };
 
@@ -115,8 +115,9 @@ pub fn subject_of(number: usize) -> Subject {
 
 pub fn policy_of(pick: &PolicyPick) -> Policy {
     let rate = |(count, seconds, burst)| Rate { count, period_ms: seconds * 1_000, burst };
-    let PolicyPick { concurrency, fair, weight, .. } = *pick;
-    Policy { concurrency, rate: pick.rate.map(rate), fair, weight }
+    let PolicyPick { concurrency, fair, weight, ordered, .. } = *pick;
+    let ordered = ordered.map(|skips| if skips { Ordered::Skip } else { Ordered::Block });
+    Policy { concurrency, rate: pick.rate.map(rate), fair, weight, ordered }
 }
 
 pub fn outcome_of(pick: &OutcomePick) -> Outcome {

@@ -156,6 +156,8 @@ pub struct PolicyPick {
     pub rate: Option<(u32, u64, u32)>,
     pub fair: bool,
     pub weight: Option<u32>,
+    /// Whether it is ordered; then whether the dead give way.
+    pub ordered: Option<bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -380,8 +382,15 @@ fn command() -> impl Strategy<Value = CommandPick> {
 fn policy() -> impl Strategy<Value = PolicyPick> {
     let rate = (1_u32..5, 1_u64..90, 1_u32..4);
     let limits = (prop::option::weighted(0.5, 0_u32..4), prop::option::weighted(0.4, rate));
-    (limits, any::<bool>(), prop::option::of(1_u32..4)).prop_map(
-        |((concurrency, rate), fair, weight)| PolicyPick { concurrency, rate, fair, weight },
+    let ordered = prop::option::weighted(0.4, any::<bool>());
+    (limits, any::<bool>(), prop::option::of(1_u32..4), ordered).prop_map(
+        |((concurrency, rate), fair, weight, ordered)| PolicyPick {
+            concurrency,
+            rate,
+            fair,
+            weight,
+            ordered,
+        },
     )
 }
 
