@@ -32,8 +32,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use taskwright_core::{Policies, Timestamp};
 
-pub(crate) use ordered::BlockedLines;
 pub(crate) use enter::{Entering, is_keyed, key_numbers, keys_text, notes_of};
+pub(crate) use ordered::BlockedLines;
 
 /// What the database raises where policies have changed since the caller read them.
 pub(crate) const CHANGED: &str = "TW006";

@@ -235,7 +235,8 @@ impl PostgresStore {
             let seqs = chosen.iter().map(|row| get(row, "seq")).collect::<Result<Vec<i64>>>()?;
             let weights =
                 chosen.iter().map(|row| get(row, "weight")).collect::<Result<Vec<i64>>>()?;
-            let keyed = chosen.iter().map(|row| get(row, "keyed")).collect::<Result<Vec<bool>>>()?;
+            let keyed =
+                chosen.iter().map(|row| get(row, "keyed")).collect::<Result<Vec<bool>>>()?;
             let blocked = match keyed.contains(&true) {
                 true => self.lines_blocked_by(&seqs).await?,
                 false => BlockedLines::default(),

@@ -22,8 +22,7 @@ async fn groups_run_in_order_over_all_workers() {
         let limit = Limit::group("default", "account-*").ordered();
         app.set_limit(limit).await.unwrap();
         let told: Vec<_> = app.limits().await.unwrap().iter().map(ToString::to_string).collect();
-        let expected =
-            "group \"account-*\" of queue default: one after another, a dead one blocks";
+        let expected = "group \"account-*\" of queue default: one after another, a dead one blocks";
         assert_eq!(told, [expected]);
 
         let ended: Arc<Mutex<Vec<(usize, String)>>> = Arc::default();
@@ -71,15 +70,17 @@ async fn groups_run_in_order_over_all_workers() {
                 worker.handler("one", handler(0)).handler("two", handler(1)).start().unwrap()
             })
             .collect();
-        bounded(eventually(|| async {
-            (app.size("default").await.unwrap() == 0).then_some(())
-        }))
-        .await;
+        bounded(eventually(|| async { (app.size("default").await.unwrap() == 0).then_some(()) }))
+            .await;
         assert!(!crowded.load(Ordering::SeqCst), "one at a time");
         let ended = ended.lock().unwrap().clone();
         for group in 0..2 {
-            let in_order: Vec<String> =
-                handles.iter().skip(group).step_by(2).map(|handle| handle.id().to_string()).collect();
+            let in_order: Vec<String> = handles
+                .iter()
+                .skip(group)
+                .step_by(2)
+                .map(|handle| handle.id().to_string())
+                .collect();
             let found = ended.iter().filter(|(of, _)| *of == group).map(|(_, id)| id.clone());
             assert_eq!(found.collect::<Vec<_>>(), in_order, "group {group}");
         }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use taskwright_core::{Json, Labels, Load, LoadMeasure, Rate, WorkerId};
+use taskwright_core::{Json, Labels, Load, LoadMeasure, Ordered, Rate, WorkerId};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Heartbeat, ManualClock, NaiveStore, Outcome, Profile, Report,
     WorkerInfo,
@@ -222,12 +222,14 @@ async fn a_job_of_an_ordered_group_names_the_head() {
         let start = delayed.unwrap_or_default();
         bench.add(JobRequest { group: Some("a".into()), start, ..job(number) }).await;
     }
-    bench.claim(1, 0).await;
-    let ahead = |state: &str| {
-        format!("it waits in the ordered group a behind job {} ({state})", id(1))
-    };
+    assert!(bench.claim(1, 1).await.is_empty());
+    let ahead =
+        |state: &str| format!("it waits in the ordered group a behind job {} ({state})", id(1));
     let why = bench.why(3).await;
-    assert_eq!((kinds(&why), why.verdict), (vec![BlockerKind::Line], format!("{}, and 1 more", ahead("due in 60.0s"))));
+    assert_eq!(
+        (kinds(&why), why.verdict),
+        (vec![BlockerKind::Line], format!("{}, and 1 more", ahead("due in 60.0s")))
+    );
     assert_eq!(bench.why(2).await.verdict, ahead("due in 60.0s"));
     assert!(bench.why(1).await.verdict.starts_with("it is scheduled"));
     bench.clock.advance(Duration::from_secs(60));
@@ -238,7 +240,11 @@ async fn a_job_of_an_ordered_group_names_the_head() {
     let error = taskwright_core::JobError::new("error", "it broke");
     let outcome = Outcome::Failed { error, retry: taskwright_store::Retry::Never };
     let (namespace, job) = (Name::default_name(), &claimed[0]);
-    bench.engine.report(vec![Report { namespace, id: job.id, token: job.token, outcome }]).await.unwrap();
+    bench
+        .engine
+        .report(vec![Report { namespace, id: job.id, token: job.token, outcome }])
+        .await
+        .unwrap();
     let dead = "dead: redrive it, or delete it to let the others go on";
     assert_eq!(bench.why(2).await.verdict, ahead(dead));
 }

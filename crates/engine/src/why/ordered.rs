@@ -89,6 +89,10 @@ impl InOrder {
             (more, true) => format!(", and {more} more"),
             (more, false) => format!(", and {more} more at least"),
         };
-        format!("it waits in the ordered {} behind job {} ({how}){rest}", name_of(&self.key), self.head.id)
+        format!(
+            "it waits in the ordered {} behind job {} ({how}){rest}",
+            name_of(&self.key),
+            self.head.id
+        )
     }
 }

@@ -9,9 +9,9 @@ use taskwright_core::limits::{CLAIM_LOOKS_MAX, POLICIES_MAX, PROMOTIONS_MAX};
 use taskwright_core::{LineKey, Name, Place, Policy, Rank, State, StateName, Subject};
 use taskwright_store::{Controlled, Result};
 
-use super::{Archive, Ledger};
 use super::entry::Entry;
 use super::limits::{Key, KeyNumber, is_keyed};
+use super::{Archive, Ledger};
 use crate::change::{Change, Fixed, PolicyFact, Seq, Vital};
 
 /// How a key stands.

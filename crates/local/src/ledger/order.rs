@@ -7,9 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use taskwright_core::{
-    Extras, LineKey, Name, Ordered, Place, Policies, State, StateName,
-};
+use taskwright_core::{Extras, LineKey, Name, Ordered, Place, Policies, State, StateName};
 use taskwright_store::Result;
 
 use super::limits::{KeyNumber, Limits};

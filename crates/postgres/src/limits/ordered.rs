@@ -52,12 +52,7 @@ impl PostgresStore {
 }
 
 /// The keys of a dead job in whose order it keeps a place: when it goes, others may come first.
-fn blocked_lines(
-    policies: &Policies,
-    namespace: &Name,
-    queue: &Name,
-    extras: &Extras,
-) -> Vec<i64> {
+fn blocked_lines(policies: &Policies, namespace: &Name, queue: &Name, extras: &Extras) -> Vec<i64> {
     let keys = LineKey::of(queue, extras);
     let is_blocked = |key: &&LineKey| {
         let ordered = policies.of_key(key).and_then(|policy| policy.ordered);
@@ -138,9 +133,8 @@ impl Settling<'_> {
         }
         self.read_heads(asked).await?;
         let head = self.desk.heads.get(&key).copied().flatten();
-        let stands = |seq: &i64| {
-            self.desk.jobs.get(seq).is_some_and(|job| job.stand == Stand::Line(key))
-        };
+        let stands =
+            |seq: &i64| self.desk.jobs.get(seq).is_some_and(|job| job.stand == Stand::Line(key));
         Ok(head.filter(stands))
     }
 

@@ -124,9 +124,8 @@ impl State {
     /// The first in the order of a key.
     fn head_of(&self, number: u64, ordered: Ordered) -> Option<u64> {
         let jobs = self.records.iter().map(|record| &record.job);
-        let in_order = jobs.filter(|job| {
-            ordered.keeps_place(job.life.state.name()) && has_key(job, number)
-        });
+        let in_order =
+            jobs.filter(|job| ordered.keeps_place(job.life.state.name()) && has_key(job, number));
         in_order.map(|job| job.seq).min()
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    Extras, JobError, JobId, Json, Labels, Name, NewJob, OnConflict, Ordered, Policy, Rate, Replace,
-    Requirement, Subject, Unique, Until, WorkerId,
+    Extras, JobError, JobId, Json, Labels, Name, NewJob, OnConflict, Ordered, Policy, Rate,
+    Replace, Requirement, Subject, Unique, Until, WorkerId,
 };
 
 use super::ops::{KEYS, LABELLINGS, OutcomePick, PolicyPick, REQUIREMENTS, UniquePick};

@@ -198,7 +198,19 @@ pub const LABELLINGS: usize = 4;
 pub const SUBJECTS: usize = 8;
 
 pub fn operations() -> impl Strategy<Value = Vec<Op>> {
-    prop::collection::vec(operation(), 1..90)
+    let order = prop::option::weighted(0.25, order());
+    (order, prop::collection::vec(operation(), 1..90))
+        .prop_map(|(order, rest)| order.into_iter().chain(rest).collect())
+}
+
+/// A group or key is ordered from the first on: set at random, few jobs would meet it.
+fn order() -> impl Strategy<Value = Op> {
+    (2..SUBJECTS, any::<bool>()).prop_map(|(subject, skips)| {
+        let (concurrency, rate, fair, weight) = (None, None, false, None);
+        let policy = PolicyPick { concurrency, rate, fair, weight, ordered: Some(skips) };
+        let command = CommandPick::SetPolicy(subject, Some(policy));
+        Op::Control { command, fault: CallFault::None }
+    })
 }
 
 fn operation() -> impl Strategy<Value = Op> {
