@@ -36,14 +36,16 @@ pub(super) async fn ahead_of(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
+    // A group is of one queue; a limit key is one over all queues.
+    let are_groups = keys.iter().all(|(_, key)| matches!(key, LineKey::Group { .. }));
+    let queue = are_groups.then(|| job.queue.clone());
     let (mut older, mut is_exact) = (Vec::new(), true);
     for state in [StateName::Running, StateName::Available, StateName::Blocked, StateName::Dead] {
         let mut before = Some(job.seq);
         for _ in 0..PAGES_MAX {
             let filter = Filter {
                 namespace: job.namespace.clone(),
-                // A limit key is one over all queues.
-                queue: None,
+                queue: queue.clone(),
                 task: None,
                 state: Some(state),
                 tag: None,

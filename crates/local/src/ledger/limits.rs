@@ -80,6 +80,11 @@ impl Key {
         self.policy.is_some_and(|policy| policy.takes_turns())
     }
 
+    /// Whether its jobs run in order.
+    pub fn is_ordered(&self) -> bool {
+        self.order.is_some()
+    }
+
     /// The turns that ready jobs of it have.
     pub fn ready_turns(&self) -> impl Iterator<Item = Rank> {
         self.turns.values().flatten().map(|(turn, _)| *turn)
@@ -183,11 +188,6 @@ impl Limits {
     pub fn has_place(&self, number: KeyNumber, lane: LaneNumber, now: Timestamp) -> bool {
         let Some(key) = self.keys.get(&number) else { return true };
         !key.lines.contains_key(&lane) && key.ready_in(lane) < self.ready_room(number, now)
-    }
-
-    /// Whether a key is a group of a fair queue.
-    pub fn takes_turns(&self, number: KeyNumber) -> bool {
-        self.keys.get(&number).is_some_and(Key::takes_turns)
     }
 
     /// Whether a key has a policy.

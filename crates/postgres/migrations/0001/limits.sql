@@ -17,7 +17,6 @@ create table taskwright.limits (
 );
 
 -- kind 0: of the queue `name`; 1: of the task; 2: of the group `name` of `queue`; 3: of the limit key.
--- ordered 0: a dead job keeps back those behind it; 1: it gives way.
 create table taskwright.policy (
     namespace      integer  not null,
     kind           smallint not null,
@@ -29,7 +28,7 @@ create table taskwright.policy (
     rate_burst     bigint,
     fair           boolean  not null,
     weight         bigint,
-    ordered        smallint,
+    ordered        smallint, -- 0: a dead job keeps back those behind it; 1: it gives way
     primary key (namespace, kind, queue, name)
 );
 
