@@ -262,6 +262,8 @@ pub struct LimitLine<'a> {
     retries: Option<RateLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordered: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -287,7 +289,20 @@ impl<'a> From<&'a Limit> for LimitLine<'a> {
         let (rate, retries) = (limit.max_rate().map(line), limit.max_retries().map(line));
         let (fair, weight) = (limit.is_fair(), limit.group_weight());
         let waiting = limit.max_waiting();
-        LimitLine { queue, task, group, key, concurrency, rate, fair, weight, retries, waiting }
+        let ordered = limit.order().map(taskwright_core::Ordered::as_str);
+        LimitLine {
+            queue,
+            task,
+            group,
+            key,
+            concurrency,
+            rate,
+            fair,
+            weight,
+            retries,
+            waiting,
+            ordered,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::job::Extras;
+use crate::lifecycle::StateName;
 use crate::limits::RETRY_BUDGET_MAX;
 use crate::name::Name;
 use crate::time::Timestamp;
@@ -47,6 +48,49 @@ pub struct Policy {
     pub retries: Option<Rate>,
     /// Of a queue: the most jobs that may wait in it; beyond that no new ones are written.
     pub waiting: Option<u32>,
+    /// Of a group or limit key: its jobs run one at a time, in the order of their `seq`.
+    pub ordered: Option<Ordered>,
+}
+
+/// What a dead job does to those behind it in the order of its key.
+///
+/// The *head* of an ordered key is the job of smallest `seq` that has a place in its order
+/// ([`Ordered::keeps_place`]). Only the head may start, and only while no job with the key runs.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Ordered {
+    /// It keeps its place: nothing behind it starts until it is redriven or gone.
+    Block,
+    /// It gives way, as every job does that has ended.
+    Skip,
+}
+
+impl Ordered {
+    /// Whether a job in this state has a place in the order. One that has not ended always has,
+    /// wherever it waits: a retry or a delay keeps it.
+    pub const fn keeps_place(self, state: StateName) -> bool {
+        match (state, self) {
+            (StateName::Dead, Ordered::Block) => true,
+            (state, _) => !state.is_final(),
+        }
+    }
+
+    /// The word for what a dead job does.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Ordered::Block => "block",
+            Ordered::Skip => "skip",
+        }
+    }
+
+    /// What has this word.
+    pub fn from_word(word: &str) -> Option<Ordered> {
+        [Ordered::Block, Ordered::Skip].into_iter().find(|ordered| ordered.as_str() == word)
+    }
+
+    /// Whether a dead job keeps its place.
+    pub const fn is_blocked_by_dead(self) -> bool {
+        matches!(self, Ordered::Block)
+    }
 }
 
 /// At most `count` starts in each `period_ms`, evenly, but for `burst` at once.
@@ -136,9 +180,10 @@ impl Usage {
 }
 
 impl Policy {
-    /// How many more may start at `now`; `u32::MAX` where nothing limits them.
+    /// How many more may start at `now`; `u32::MAX` where nothing limits them. Of an ordered key it
+    /// says nothing about which job that may be ([`Ordered`]).
     pub fn room(&self, usage: Usage, now: Timestamp) -> u32 {
-        let slots = self.concurrency.map_or(u32::MAX, |most| most.saturating_sub(usage.running));
+        let slots = self.slots(usage);
         let starts = self.rate.map_or(u32::MAX, |rate| rate.room(usage.arrival, now));
         slots.min(starts)
     }
@@ -147,10 +192,17 @@ impl Policy {
     pub fn grows_at(&self, usage: Usage, now: Timestamp) -> Option<Timestamp> {
         let rate = self.rate?;
         let starts = rate.room(usage.arrival, now);
-        let slots = self.concurrency.map_or(u32::MAX, |most| most.saturating_sub(usage.running));
+        let slots = self.slots(usage);
         let may_grow = starts < slots && starts < rate.burst.max(1);
         let more = rate.interval().saturating_mul(starts);
         may_grow.then(|| rate.free_at(usage.arrival).plus(more))
+    }
+
+    /// How many more may run at once: one after another where they are ordered.
+    fn slots(&self, usage: Usage) -> u32 {
+        let one = self.ordered.map(|_| 1);
+        let most = self.concurrency.into_iter().chain(one).min();
+        most.map_or(u32::MAX, |most| most.saturating_sub(usage.running))
     }
 
     /// How many jobs with the key that has this policy may be ready in a lane, as candidates.
@@ -166,8 +218,8 @@ impl Policy {
 
     /// Whether it says anything of what may start, or when.
     pub fn limits_starts(&self) -> bool {
-        let Policy { concurrency, rate, fair, weight, .. } = self;
-        concurrency.is_some() || rate.is_some() || *fair || weight.is_some()
+        let Policy { concurrency, rate, fair, weight, ordered, .. } = self;
+        concurrency.is_some() || rate.is_some() || *fair || weight.is_some() || ordered.is_some()
     }
 
     /// Whether it says nothing.

@@ -21,7 +21,7 @@ pub mod time;
 pub mod turns;
 pub mod unique;
 
-pub use admission::{LineKey, Policies, Policy, Rate, Subject, Usage};
+pub use admission::{LineKey, Ordered, Policies, Policy, Rate, Subject, Usage};
 pub use duration::{format_duration, parse_duration};
 pub use id::{JobId, Token, WorkerId};
 pub use job::{AttemptRecord, Extras, Job, JobError, NewJob};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use taskwright_core::limits::{self, OverLimit, check};
 use taskwright_core::turns::WEIGHT_MAX;
 use taskwright_core::{
-    Extras, JobId, Json, NewJob, OnConflict, Policy, Rate, Requirement, RetryPolicy, Shard, Subject,
-    Timestamp, Unique, Until,
+    Extras, JobId, Json, NewJob, OnConflict, Policy, Rate, Requirement, RetryPolicy, Shard,
+    Subject, Timestamp, Unique, Until,
 };
 use taskwright_store::{Claim, Command, Filter, Heartbeat, Outcome, Profile, Report};
 
@@ -206,6 +206,11 @@ fn check_policy_for(subject: &Subject, policy: Option<&Policy>) -> Result<(), Fa
     let Some(policy) = policy else { return Ok(()) };
     if policy.fair && !matches!(subject, Subject::Queue(_)) {
         return Err(invalid("only a queue can be fair: its groups take turns then; name a queue"));
+    }
+    if policy.ordered.is_some() && !matches!(subject, Subject::Group { .. } | Subject::Key(_)) {
+        return Err(invalid(
+            "only a group or a limit key can be ordered: its jobs run one after another; name one",
+        ));
     }
     match policy.weight {
         Some(_) if !matches!(subject, Subject::Group { .. }) => {

@@ -1,5 +1,7 @@
 //! Why a job does not run yet, with figures.
 
+mod ordered;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use crate::api::Api;
 use crate::costs::Costs;
 use crate::error::Result;
 use crate::place::{PlaceRequest, Placed, Placement};
+use ordered::InOrder;
 
 /// Jobs that are named where several hold a key.
 const NAMED_MAX: usize = 5;
@@ -112,6 +115,8 @@ struct Facts {
     running: Vec<Job>,
     /// The next jobs of its queue, in order.
     next: Vec<Job>,
+    /// Who is ahead of it in the order of its keys.
+    orders: Vec<InOrder>,
     costs: Costs,
 }
 
@@ -145,7 +150,9 @@ pub(crate) async fn why(
     for (subject, policy) in api.policies(namespace).await? {
         policies.set(subject, Some(policy));
     }
+    let orders = ordered::ahead_of(api, &job, &policies).await?;
     let facts = Facts {
+        orders,
         now: api.describe().await?.now,
         counts: counts.unwrap_or_else(|| QueueCounts::empty(job.queue.clone())),
         policies,
@@ -178,9 +185,14 @@ impl Facts {
         let mut block = |kind, detail| blockers.push(Blocker { kind, detail });
         match self.job.state() {
             State::Available(Place::Until(at)) => block(BlockerKind::Time, self.until(at)),
-            State::Available(Place::Line(number)) => block(BlockerKind::Line, self.line(number)),
+            State::Available(Place::Line(number)) if self.orders.is_empty() => {
+                block(BlockerKind::Line, self.line(number));
+            }
             State::Blocked => block(BlockerKind::Jobs, "it waits for other jobs".to_owned()),
             _ => {}
+        }
+        for order in &self.orders {
+            block(BlockerKind::Line, order.explained(self.now));
         }
         if self.counts.paused {
             block(BlockerKind::Paused, format!("queue {} is paused", self.job.queue));
@@ -231,17 +243,16 @@ impl Facts {
         let keys = LineKey::of(&self.job.queue, &self.job.extras);
         let key = keys.into_iter().find(|key| key.number(&self.job.namespace) == number);
         let Some(key) = key else { return "it stands in line of a key".to_owned() };
-        let what = match &key {
-            LineKey::Group { group, .. } => format!("group {group}"),
-            LineKey::Key(key) => format!("limit key {key}"),
-        };
+        let what = name_of(&key);
         let policy = self.policies.of_key(&key).unwrap_or_default();
         let holders: Vec<&Job> = self
             .running
             .iter()
             .filter(|other| LineKey::of(&other.queue, &other.extras).contains(&key))
             .collect();
-        let full = policy.concurrency.is_some_and(|most| holders.len() >= most as usize);
+        let one = policy.ordered.map(|_| 1);
+        let most = policy.concurrency.into_iter().chain(one).min();
+        let full = most.is_some_and(|most| holders.len() >= most as usize);
         if policy.takes_turns() && !full && policy.rate.is_none() {
             return format!("it waits for the turn of {what}: its queue is fair");
         }
@@ -356,11 +367,19 @@ fn free_slots(worker: &Placed) -> u64 {
     u64::from(worker.slots).saturating_sub(worker.slots_taken)
 }
 
+fn name_of(key: &LineKey) -> String {
+    match key {
+        LineKey::Group { group, .. } => format!("group {group}"),
+        LineKey::Key(key) => format!("limit key {key}"),
+    }
+}
+
 /// `at most 3 at once and 10 starts in 1m`.
 fn allowed(policy: &Policy) -> String {
+    let in_order = policy.ordered.map(|_| "one after another".to_owned());
     let at_once = policy.concurrency.map(|most| format!("at most {most} at once"));
     let starts = policy.rate.map(|rate| in_time(&rate, "start"));
-    let parts: Vec<String> = at_once.into_iter().chain(starts).collect();
+    let parts: Vec<String> = in_order.into_iter().chain(at_once).chain(starts).collect();
     if parts.is_empty() { "anything".to_owned() } else { parts.join(" and ") }
 }
 

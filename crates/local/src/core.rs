@@ -286,7 +286,8 @@ impl Core {
                 answer(reply, Ok(settled))
             }
             Request::Pruned(pruned, reply) => {
-                ledger.pruned(&pruned.counts, &pruned.holds, pruned.remembered);
+                let taken = (&pruned.counts, &pruned.holds, &pruned.dead);
+                ledger.pruned(taken.0, taken.1, taken.2, pruned.remembered);
                 answer(reply, Ok(()))
             }
         };

@@ -142,6 +142,9 @@ pub(crate) fn loaded(table: &Table, seed: u64) -> Result<Ledger> {
     });
     ledger.load(table.load()?.into())?;
     table.live_jobs(|job| ledger.load_job(job.into()))?;
+    if ledger.wants_dead() {
+        ledger.note_archived(table.dead_with_keys()?);
+    }
     for (number, id) in table.worker_ids(&ledger.nameless_workers())? {
         ledger.name_worker(number, id);
     }

@@ -109,21 +109,25 @@ impl PostgresStore {
         let looked = self
             .change_jobs(Selection::Ids { namespace, ids: &[id] }, |held| {
                 let record = held.jobs.get(&id)?;
-                Some((record.job.seq, record.shelf, record.job.life.state.name(), held.now))
+                let state = record.job.life.state.name();
+                let lines = held.blocked_lines(&record.job);
+                Some((record.job.seq, record.shelf, state, held.now, lines))
             })
             .await?;
-        let Some((seq, shelf, state, now)) = looked else { return Ok(Controlled::NotFound) };
+        let Some((seq, shelf, state, now, lines)) = looked else { return Ok(Controlled::NotFound) };
         if shelf == Shelf::Live {
             return Ok(Controlled::Refused { state });
         }
         let rows = self
             .link
             .query(
-                "select taskwright.forget($1, $2, $3) as count",
+                "select taskwright.forget($1, $2, $3, $4, $5) as count",
                 &[
                     (&vec![seq.cast_signed()], Type::INT8_ARRAY),
                     (&now.as_micros(), Type::INT8),
                     (&micros(ID_WINDOW), Type::INT8),
+                    (&vec![namespace; lines.len()], Type::INT4_ARRAY),
+                    (&lines, Type::INT8_ARRAY),
                 ],
             )
             .await?;

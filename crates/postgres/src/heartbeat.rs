@@ -164,9 +164,10 @@ impl PostgresStore {
         self.link
             .query(
                 "with p as materialized ( \
-                     select distinct on (seq) * from unnest($3::bigint[], $4::uuid[], $5::int[], \
-                     $6::int[], $7::text[]) with ordinality \
-                     as p(seq, id, epoch, attempt, value, ord) order by seq, ord desc \
+                     select distinct on (seq, epoch, attempt) * from unnest($3::bigint[], \
+                     $4::uuid[], $5::int[], $6::int[], $7::text[]) with ordinality \
+                     as p(seq, id, epoch, attempt, value, ord) \
+                     order by seq, epoch, attempt, ord desc \
                  ), free as materialized ( \
                      select j.seq, p.value from p join taskwright.job j on j.seq = p.seq \
                      where j.id = p.id and j.epoch = p.epoch and j.attempt = p.attempt \

@@ -11,6 +11,7 @@
 //! - `read`, `write`: fill the desk, and write down what was decided there
 //! - `settle`: serves lines
 //! - `give`: claims
+//! - `ordered`: who comes first in the order of a key
 //! - `turns`: whose turn it is in fair queues
 //! - `serve`: when lines are served: after calls, and by sweeps
 //! - `rouse`: room that comes with time, on the node that used up what there was
@@ -20,6 +21,7 @@ pub(crate) mod budgets;
 mod desk;
 mod enter;
 mod give;
+mod ordered;
 mod policies;
 mod read;
 pub(crate) mod rouse;
@@ -35,6 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use taskwright_core::{Policies, Timestamp};
 
 pub(crate) use enter::{Entering, is_keyed, key_numbers, keys_text, notes_of};
+pub(crate) use ordered::BlockedLines;
 
 /// What the database raises where policies have changed since the caller read them.
 pub(crate) const CHANGED: &str = "TW006";

@@ -10,6 +10,7 @@ use taskwright_core::limits::ID_WINDOW;
 use taskwright_store::Result;
 use tokio_postgres::types::Type;
 
+use crate::limits::BlockedLines;
 use crate::link::micros;
 use crate::row::get;
 use crate::store::PostgresStore;
@@ -234,16 +235,25 @@ impl PostgresStore {
             let seqs = chosen.iter().map(|row| get(row, "seq")).collect::<Result<Vec<i64>>>()?;
             let weights =
                 chosen.iter().map(|row| get(row, "weight")).collect::<Result<Vec<i64>>>()?;
+            let keyed =
+                chosen.iter().map(|row| get(row, "keyed")).collect::<Result<Vec<bool>>>()?;
+            let blocked = match keyed.contains(&true) {
+                true => self.lines_blocked_by(&seqs).await?,
+                false => BlockedLines::default(),
+            };
             self.link
                 .query(
-                    "select taskwright.forget($1, $2, $3) as count",
+                    "select taskwright.forget($1, $2, $3, $4, $5) as count",
                     &[
                         (&seqs, Type::INT8_ARRAY),
                         (&now, Type::INT8),
                         (&micros(ID_WINDOW), Type::INT8),
+                        (&blocked.namespaces, Type::INT4_ARRAY),
+                        (&blocked.lines, Type::INT8_ARRAY),
                     ],
                 )
                 .await?;
+            self.serve_after(blocked.names).await;
             let jobs = i64::try_from(seqs.len()).unwrap_or(0);
             let bytes: i64 = weights.iter().sum();
             gone = Kept { jobs: gone.jobs + jobs, bytes: gone.bytes + bytes };
@@ -260,7 +270,7 @@ struct Kind {
 }
 
 const ENDED: Kind = Kind {
-    oldest: "select seq, weight from ( \
+    oldest: "select seq, weight, false as keyed from ( \
         select seq, weight, finished_at, row_number() over oldest as place, \
                sum(weight) over oldest - weight as before \
         from (select seq, weight, finished_at from taskwright.ended \
@@ -269,10 +279,10 @@ const ENDED: Kind = Kind {
         where finished_at <= $1 or place <= $2 or before < $3 order by finished_at, seq limit $4",
 };
 const DEAD: Kind = Kind {
-    oldest: "select seq, weight from ( \
-        select seq, weight, finished_at, row_number() over oldest as place, \
+    oldest: "select seq, weight, keyed from ( \
+        select seq, weight, finished_at, keyed, row_number() over oldest as place, \
                sum(weight) over oldest - weight as before \
-        from (select seq, weight, finished_at from taskwright.dead \
+        from (select seq, weight, finished_at, keys is not null as keyed from taskwright.dead \
               order by finished_at, seq limit $4) e \
         window oldest as (order by finished_at, seq)) j \
         where finished_at <= $1 or place <= $2 or before < $3 order by finished_at, seq limit $4",

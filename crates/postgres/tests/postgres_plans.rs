@@ -157,6 +157,14 @@ async fn counting_jobs_of_a_key_looks_at_no_others() {
             format!("(select count(*) from {name}.lines_after(-1::bigint << 62, 9)) <= 1"),
             4,
         ),
+        (
+            "head",
+            format!(
+                "(select count(h.seq) from {name}.key_heads(0, array[{common}, {rare}], array[true, \
+                 false]) h) = 2"
+            ),
+            8,
+        ),
     ] {
         if what == "in line" {
             application.batch_execute(&line).await.unwrap();

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use taskwright_core::{JobId, Name, Policy, Rate, StateName, Subject, Timestamp};
+use taskwright_core::{JobId, Name, Ordered, Policy, Rate, StateName, Subject, Timestamp};
 use taskwright_engine::Result;
 use taskwright_store::{Command, Controlled};
 
 use crate::instant::Instant;
-use crate::policy::{Named, RateFields, write_policy};
+use crate::policy::{Named, OrderedWord, RateFields, write_policy};
 use crate::read::{At, Names, Object, Parsed, Text, invalid, read};
 use crate::write;
 
@@ -38,6 +38,7 @@ struct CommandFields<'a> {
     weight: Option<u32>,
     retries: Option<RateFields>,
     waiting: Option<u32>,
+    ordered: Option<OrderedWord>,
     priority: Option<i8>,
     run_at: Option<Parsed<Instant>>,
 }
@@ -158,13 +159,14 @@ impl CommandFields<'_> {
             weight: self.weight,
             retries: self.retries.map(Rate::from),
             waiting: self.waiting,
+            ordered: self.ordered.map(Ordered::from),
         };
         Ok((subject, (!policy.is_empty()).then_some(policy)))
     }
 
     fn refuse_misplaced(&self, at: At) -> Result<()> {
         use CommandWord::{Adjust, Cancel, Delete, Pause, Redrive, Resume, SetPolicy};
-        let fields: [(_, _, &[CommandWord]); 15] = [
+        let fields: [(_, _, &[CommandWord]); 16] = [
             ("id", self.id.is_some(), &[Cancel, Redrive, Adjust, Delete]),
             ("queue", self.queue.is_some(), &[Pause, Resume, SetPolicy]),
             ("task", self.task.is_some(), &[SetPolicy]),
@@ -176,6 +178,7 @@ impl CommandFields<'_> {
             ("weight", self.weight.is_some(), &[SetPolicy]),
             ("retries", self.retries.is_some(), &[SetPolicy]),
             ("waiting", self.waiting.is_some(), &[SetPolicy]),
+            ("ordered", self.ordered.is_some(), &[SetPolicy]),
             ("reason", self.reason.is_some(), &[Cancel]),
             ("attempts", self.attempts.is_some(), &[Redrive]),
             ("priority", self.priority.is_some(), &[Adjust]),

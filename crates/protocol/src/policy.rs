@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use taskwright_core::{Policy, Rate, Subject};
+use taskwright_core::{Ordered, Policy, Rate, Subject};
 use taskwright_engine::{Error, Result};
 
 use crate::read::{At, Names, Object, Text, invalid, read};
@@ -58,6 +58,23 @@ impl From<RateFields> for Rate {
     }
 }
 
+/// What dead jobs do to those behind them in an ordered group or key.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OrderedWord {
+    Block,
+    Skip,
+}
+
+impl From<OrderedWord> for Ordered {
+    fn from(word: OrderedWord) -> Self {
+        match word {
+            OrderedWord::Block => Ordered::Block,
+            OrderedWord::Skip => Ordered::Skip,
+        }
+    }
+}
+
 /// Reads the policy of one subject; where it says nothing there is to be none.
 pub(crate) fn decode(body: &[u8]) -> Result<(Subject, Option<Policy>)> {
     #[derive(Deserialize)]
@@ -75,6 +92,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<(Subject, Option<Policy>)> {
         weight: Option<u32>,
         retries: Option<RateFields>,
         waiting: Option<u32>,
+        ordered: Option<OrderedWord>,
     }
 
     let fields: Fields<'_> = read("policy request", body)?;
@@ -87,7 +105,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<(Subject, Option<Policy>)> {
     let subject = named.subject(|field, cause| invalid(field, cause), &mut Names::default())?;
     let Fields { concurrency, fair, weight, waiting, .. } = fields;
     let (rate, retries) = (fields.rate.map(Rate::from), fields.retries.map(Rate::from));
-    let policy = Policy { concurrency, rate, fair, weight, retries, waiting };
+    let ordered = fields.ordered.map(Ordered::from);
+    let policy = Policy { concurrency, rate, fair, weight, retries, waiting, ordered };
     Ok((subject, (!policy.is_empty()).then_some(policy)))
 }
 
@@ -131,6 +150,9 @@ pub(crate) fn write_policy(
     if let Some(waiting) = policy.waiting {
         object.number("waiting", u64::from(waiting));
     }
+    if let Some(ordered) = policy.ordered {
+        object.word("ordered", ordered.as_str());
+    }
 }
 
 pub(crate) fn encode(policies: &[(Subject, Policy)]) -> Vec<u8> {
@@ -161,6 +183,7 @@ struct PolicyFields<'a> {
     weight: Option<u32>,
     retries: Option<RateFields>,
     waiting: Option<u32>,
+    ordered: Option<OrderedWord>,
 }
 
 pub(crate) fn decode_reply(body: &[u8]) -> Result<Vec<(Subject, Policy)>> {
@@ -176,8 +199,10 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Vec<(Subject, Policy)>> {
         let at = At { list: "policies", item };
         let subject = named.subject(|field, cause| at.invalid(field, cause), &mut names)?;
         let (rate, retries) = (fields.rate.map(Rate::from), fields.retries.map(Rate::from));
+        let ordered = fields.ordered.map(Ordered::from);
         let PolicyFields { concurrency, fair, weight, waiting, .. } = fields;
-        Ok((subject, Policy { concurrency, rate, fair, weight, retries, waiting }))
+        let policy = Policy { concurrency, rate, fair, weight, retries, waiting, ordered };
+        Ok((subject, policy))
     });
     policies.collect()
 }

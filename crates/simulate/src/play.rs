@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use taskwright_core::limits::{BATCH_MAX, SIMULATED_SPAN_MAX, SWEEP_EVERY};
 use taskwright_core::{Extras, JobError, JobId, Json, Name, NewJob, OnConflict, Timestamp, Token};
 use taskwright_local::change::{Change, Seq, Update};
-use taskwright_local::ledger::{Archive, Archived, Ledger, Shown, Start};
+use taskwright_local::ledger::{Archive, Archived, DeadJob, Ledger, Shown, Start};
 use taskwright_store::{Command, Insert, Inserted};
 
 use crate::arrival::Source;
@@ -421,6 +421,10 @@ impl Archive for Nothing {
 
     fn recall(&mut self, _: &Name, _: JobId) -> taskwright_store::Result<Option<Archived>> {
         Ok(None)
+    }
+
+    fn dead_with_keys(&mut self) -> taskwright_store::Result<Vec<DeadJob>> {
+        Ok(Vec::new())
     }
 
     fn release(&mut self, _: Seq) {}

@@ -16,6 +16,7 @@ mod lines;
 mod look;
 mod moving;
 mod order;
+mod ordered;
 mod placement;
 mod policies;
 pub mod random;
@@ -48,6 +49,7 @@ pub use lines::*;
 pub use look::*;
 pub use moving::*;
 pub use order::*;
+pub use ordered::*;
 pub use placement::*;
 pub use policies::*;
 pub use report::*;
@@ -262,6 +264,18 @@ macro_rules! conformance {
                 f8_turns_and_limits_hold_together
                 a1_a_lost_worker_gives_its_room_back
                 a4_a_claim_looks_no_further_than_it_may
+                // ordered groups and keys
+                o1_a_group_runs_in_order
+                o1_the_head_keeps_its_place
+                o1_a_delayed_job_keeps_its_place
+                o1_ended_heads_give_way
+                o1_a_dead_head_blocks
+                o1_a_dead_head_is_skipped
+                o1_a_redriven_job_comes_first
+                o1_old_dead_jobs_block_until_they_go
+                o1_an_order_is_set_and_removed_live
+                o1_order_and_limits_hold_together
+                o1_a_long_line_is_worked_off_in_order
                 // documents
                 s4_a_tick_counts_once
                 ticks_follow_one_another

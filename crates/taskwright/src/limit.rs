@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskwright_core::{Name, Policy, Rate, Subject, format_duration};
+use taskwright_core::{Name, Ordered, Policy, Rate, Subject, format_duration};
 use taskwright_engine::{Error, ErrorCode, Result};
 
 use crate::job::IntoDuration;
@@ -156,6 +156,21 @@ impl Limit {
         self
     }
 
+    /// The jobs of the group or key run one at a time, in the order in which they were enqueued, over all
+    /// workers: no job starts before those ahead of it have ended, wherever they wait, also for a retry or
+    /// for their time. Priorities mean nothing there. A job that dies keeps those behind it back until it
+    /// is redriven and ends well, or is deleted. Only for a group or key.
+    pub fn ordered(mut self) -> Self {
+        self.policy.ordered = Some(Ordered::Block);
+        self
+    }
+
+    /// As [`Limit::ordered`], but a job that dies gives way to those behind it.
+    pub fn ordered_past_dead(mut self) -> Self {
+        self.policy.ordered = Some(Ordered::Skip);
+        self
+    }
+
     /// What it is for.
     pub fn subject(&self) -> &Subject {
         &self.subject
@@ -174,6 +189,11 @@ impl Limit {
     /// The weight of the group, where it has one.
     pub fn group_weight(&self) -> Option<u32> {
         self.policy.weight
+    }
+
+    /// Whether the jobs of the group or key run in order, and what a dead one does to those behind it.
+    pub fn order(&self) -> Option<Ordered> {
+        self.policy.ordered
     }
 
     /// How many may start in which time, where that is limited.
@@ -243,6 +263,12 @@ impl fmt::Display for Limit {
         parts.extend(self.max_retries().map(|retries| in_time(" retries", retries)));
         if let Some(most) = self.policy.waiting {
             parts.push(format!("at most {most} wait"));
+        }
+        if let Some(ordered) = self.policy.ordered {
+            parts.push(match ordered {
+                Ordered::Block => "one after another, a dead one blocks".to_owned(),
+                Ordered::Skip => "one after another, past dead ones".to_owned(),
+            });
         }
         f.write_str(if parts.is_empty() { "no limit" } else { "" })?;
         f.write_str(&parts.join(", "))

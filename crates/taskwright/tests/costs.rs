@@ -17,7 +17,14 @@ use tokio::sync::Semaphore;
 
 /// What started, in order, and how many slots it took together with what ran at that moment.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<(Vec<(String, usize)>, usize)>>);
+struct Seen(Arc<Mutex<Starts>>);
+
+#[derive(Default)]
+struct Starts {
+    /// Tasks, and how many slots were taken then.
+    seen: Vec<(String, usize)>,
+    taken: usize,
+}
 
 impl Seen {
     /// A handler of jobs that take so many slots.
@@ -31,15 +38,15 @@ impl Seen {
             let future: futures_of::Boxed = Box::pin(async move {
                 {
                     let mut inside = seen.0.lock().unwrap();
-                    inside.1 += slots;
-                    let taken = inside.1;
-                    inside.0.push((context.task().to_string(), taken));
+                    inside.taken += slots;
+                    let taken = inside.taken;
+                    inside.seen.push((context.task().to_string(), taken));
                 }
                 // Others get a chance to start beside it.
                 for _ in 0..20 {
                     tokio::task::yield_now().await;
                 }
-                seen.0.lock().unwrap().1 -= slots;
+                seen.0.lock().unwrap().taken -= slots;
                 DONE
             });
             future
@@ -47,7 +54,7 @@ impl Seen {
     }
 
     fn started(&self) -> Vec<(String, usize)> {
-        self.0.lock().unwrap().0.clone()
+        self.0.lock().unwrap().seen.clone()
     }
 }
 

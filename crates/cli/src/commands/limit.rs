@@ -13,7 +13,7 @@ use crate::{connect, show};
 /// Limit what may start of a queue, task, group or key, over all workers and machines
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("allowed").required(true).multiple(true).args(["concurrency", "rate", "fair", "weight", "retries", "waiting", "remove"]),
+    group = ArgGroup::new("allowed").required(true).multiple(true).args(["concurrency", "rate", "fair", "weight", "retries", "waiting", "ordered", "remove"]),
     after_help = "It takes the place of the limit that was set for the same before. What runs already goes on, and counts.
 A group or key that ends in * stands for each that begins so, each for itself.
 
@@ -25,6 +25,7 @@ Examples:
   taskwright limit queue reports --fair
   taskwright limit group 'gold-*' --queue reports --weight 3
   taskwright limit queue sync --retries 100/1m --waiting 10000
+  taskwright limit group 'account-*' --queue billing --ordered
   taskwright limit key api:stripe --remove"
 )]
 pub struct Arguments {
@@ -51,6 +52,12 @@ pub struct Arguments {
     /// Of a group: so many of its jobs start in a fair queue while one does of another, 1 to 1000
     #[arg(long, value_name = "N")]
     weight: Option<u32>,
+    /// Of a group or key: its jobs run one at a time, in the order in which they were enqueued
+    #[arg(long)]
+    ordered: bool,
+    /// With --ordered: what a dead job does to those behind it [default: block]
+    #[arg(long, value_enum, requires = "ordered")]
+    dead: Option<Dead>,
     /// Of a queue: at most N failed attempts come back in each TIME, evenly, like 100/1m
     #[arg(long, value_name = "N/TIME", value_parser = parse_rate)]
     retries: Option<Rate>,
@@ -61,7 +68,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     waiting: Option<u32>,
     /// Take the limit away
-    #[arg(long, conflicts_with_all = ["concurrency", "rate", "fair", "weight", "retries", "waiting"])]
+    #[arg(long, conflicts_with_all = ["concurrency", "rate", "fair", "weight", "retries", "waiting", "ordered"])]
     remove: bool,
 }
 
@@ -76,6 +83,15 @@ enum What {
     Group,
     /// The jobs with a limit key
     Key,
+}
+
+/// What a dead job does to those behind it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum Dead {
+    /// It keeps them back until it is redriven or deleted
+    Block,
+    /// It gives way
+    Skip,
 }
 
 /// Sets it, or takes it away.
@@ -132,6 +148,12 @@ impl Arguments {
         }
         if let Some(most) = self.waiting {
             limit = limit.waiting(most);
+        }
+        if self.ordered {
+            limit = match self.dead {
+                Some(Dead::Skip) => limit.ordered_past_dead(),
+                Some(Dead::Block) | None => limit.ordered(),
+            };
         }
         Ok(limit)
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use comfy_table::Cell;
 use taskwright::{Limit, Subject};
-use taskwright_core::{Rate, format_duration};
+use taskwright_core::{Ordered, Rate, format_duration};
 
 use crate::arguments::Global;
 use crate::exit::Exit;
@@ -35,7 +35,8 @@ pub async fn run(global: &Global, _: Arguments) -> Result<Exit> {
 }
 
 fn table(limits: &[Limit]) -> comfy_table::Table {
-    let mut heads = vec!["OF", "NAME", "QUEUE", ">CONCURRENCY", ">RATE", ">BURST", "TURNS"];
+    let mut heads =
+        vec!["OF", "NAME", "QUEUE", ">CONCURRENCY", ">RATE", ">BURST", "TURNS", "ORDER"];
     // Few have them, and lines are short.
     let has_bounds =
         limits.iter().any(|limit| limit.max_retries().is_some() || limit.max_waiting().is_some());
@@ -62,6 +63,7 @@ fn table(limits: &[Limit]) -> comfy_table::Table {
             Cell::new(starts.unwrap_or_default()),
             Cell::new(burst.unwrap_or_default()),
             Cell::new(turns(limit)),
+            Cell::new(order(limit)),
         ];
         if has_bounds {
             let retries = limit.max_retries().map(|rate| retries(&rate));
@@ -85,6 +87,14 @@ fn retries(rate: &Rate) -> String {
     match rate.burst {
         1 => per(rate),
         burst => format!("{} (burst {})", per(rate), show::count(burst.into())),
+    }
+}
+
+fn order(limit: &Limit) -> &'static str {
+    match limit.order() {
+        Some(Ordered::Block) => "dead block",
+        Some(Ordered::Skip) => "past dead",
+        None => "",
     }
 }
 

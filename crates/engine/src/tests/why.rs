@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use taskwright_core::{Json, Labels, Load, LoadMeasure, Rate, WorkerId};
+use taskwright_core::{Json, Labels, Load, LoadMeasure, Ordered, Rate, WorkerId};
 use taskwright_store::{
     Claim, ClaimedJob, Command, Heartbeat, ManualClock, NaiveStore, Outcome, Profile, Report,
     WorkerInfo,
@@ -208,4 +208,43 @@ async fn nobody_is_counted_before_a_job_of_a_fair_queue() {
     assert_eq!(with_turn.verdict, "nothing but the jobs before it keeps it from starting");
     let without = bench.why(34).await;
     assert_eq!(without.verdict, "it waits for the turn of group a: its queue is fair");
+}
+
+/// In an ordered group it says who is ahead, and what to do about a dead one.
+#[tokio::test]
+async fn a_job_of_an_ordered_group_names_the_head() {
+    let bench = bench();
+    let policy = Policy { ordered: Some(Ordered::Block), ..Policy::default() };
+    let group = Subject::Group { queue: Name::default_name(), group: "a*".into() };
+    bench.limit(group, policy).await;
+    for number in 1..=3 {
+        let delayed = (number == 1).then(|| Start::After(Duration::from_secs(60)));
+        let start = delayed.unwrap_or_default();
+        bench.add(JobRequest { group: Some("a".into()), start, ..job(number) }).await;
+    }
+    assert!(bench.claim(1, 1).await.is_empty());
+    let ahead =
+        |state: &str| format!("it waits in the ordered group a behind job {} ({state})", id(1));
+    let why = bench.why(3).await;
+    assert_eq!(
+        (kinds(&why), why.verdict),
+        (vec![BlockerKind::Line], format!("{}, and 1 more", ahead("due in 60.0s")))
+    );
+    assert_eq!(bench.why(2).await.verdict, ahead("due in 60.0s"));
+    assert!(bench.why(1).await.verdict.starts_with("it is scheduled"));
+    bench.clock.advance(Duration::from_secs(60));
+    bench.engine.sweep().await.unwrap();
+    assert_eq!(kinds(&bench.why(1).await), []);
+    let claimed = bench.claim(2, 2).await;
+    assert_eq!(bench.why(2).await.blockers[0].detail, ahead("running"));
+    let error = taskwright_core::JobError::new("error", "it broke");
+    let outcome = Outcome::Failed { error, retry: taskwright_store::Retry::Never };
+    let (namespace, job) = (Name::default_name(), &claimed[0]);
+    bench
+        .engine
+        .report(vec![Report { namespace, id: job.id, token: job.token, outcome }])
+        .await
+        .unwrap();
+    let dead = "dead: redrive it, or delete it to let the others go on";
+    assert_eq!(bench.why(2).await.verdict, ahead(dead));
 }

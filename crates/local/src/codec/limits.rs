@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use taskwright_core::{Name, Policy, Rate, Subject};
+use taskwright_core::{Name, Ordered, Policy, Rate, Subject};
 
 use super::vital::{at_base, from_base};
 use super::wire::{Reader, Tag, Writer};
@@ -21,6 +21,8 @@ const RATE_PERIOD_MS: Tag = Tag::unsigned(8);
 const RATE_BURST: Tag = Tag::unsigned(9);
 const FAIR: Tag = Tag::flag(10);
 const WEIGHT: Tag = Tag::unsigned(11);
+/// What the dead do there to those behind them.
+const ORDERED: Tag = Tag::text(12);
 const RETRIES_COUNT: Tag = Tag::unsigned(13);
 const RETRIES_PERIOD_MS: Tag = Tag::unsigned(14);
 const RETRIES_BURST: Tag = Tag::unsigned(15);
@@ -61,6 +63,7 @@ pub fn put_policy(writer: &mut Writer<'_>, fact: &PolicyFact) {
     if let Some(waiting) = policy.waiting {
         writer.unsigned(WAITING, waiting);
     }
+    writer.text_if_any(ORDERED, policy.ordered.map(Ordered::as_str));
     writer.end();
 }
 
@@ -71,7 +74,7 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
     let (mut namespace, mut queue, mut task) = (None, None, None);
     let (mut group, mut key): (Option<Arc<str>>, Option<Arc<str>>) = (None, None);
     let (mut concurrency, mut count, mut period_ms, mut burst) = (None, None, None, None);
-    let (mut fair, mut weight) = (false, None);
+    let (mut fair, mut weight, mut ordered) = (false, None, None);
     let (mut retries, mut waiting) = ((None, None, None), None);
     while let Some(tag) = reader.tag(RECORD)? {
         match tag {
@@ -90,6 +93,10 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
             RETRIES_PERIOD_MS => retries.1 = Some(reader.unsigned()?),
             RETRIES_BURST => retries.2 = Some(reader.unsigned()?),
             WAITING => waiting = Some(reader.unsigned()?),
+            ORDERED => {
+                let known = Ordered::from_word(&reader.text()?);
+                ordered = Some(known.ok_or_else(|| reader.impossible())?);
+            }
             _ => return Err(reader.unknown()),
         }
     }
@@ -106,7 +113,7 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
         _ => Err(missing("whole rate")),
     };
     let (rate, retries) = (rate((count, period_ms, burst))?, rate(retries)?);
-    let policy = Policy { concurrency, rate, fair, weight, retries, waiting };
+    let policy = Policy { concurrency, rate, fair, weight, retries, waiting, ordered };
     Ok(PolicyFact {
         namespace: namespace.ok_or(missing("namespace"))?,
         subject,

@@ -5,7 +5,7 @@ use taskwright_core::{LineKey, Name, Policy, StateName, Subject, Timestamp, Usag
 
 use super::Ledger;
 use super::counters::Slot;
-use super::limits::KeyNumber;
+use super::limits::{Key, KeyNumber};
 use crate::change::{Arrival, Change, LaneNumber, Seq};
 
 impl Ledger {
@@ -130,7 +130,10 @@ impl Allowance<'_> {
         let keys = entry.keys();
         let keys = keys.as_deref().unwrap_or_default();
         for &number in keys {
-            if ledger.limits.takes_turns(number) && entry.turn().is_none() {
+            let key = ledger.limits.keys.get(&number);
+            let waits_for_turn = key.is_some_and(Key::takes_turns) && entry.turn().is_none();
+            let is_ordered = key.is_some_and(Key::is_ordered);
+            if waits_for_turn || (is_ordered && ledger.limits.head(number) != Some(seq)) {
                 return Room::KeyFull(number);
             }
             let room = || ledger.limits.room_of_key(number, ledger.now);

@@ -43,7 +43,7 @@ impl Ledger {
                 self.adjust(&namespace, id, priority, run_at, archive)
             }
             Command::SetPolicy { namespace, subject, policy } => {
-                Ok(self.set_policy(namespace, subject, policy))
+                self.set_policy(namespace, subject, policy, archive)
             }
             Command::Delete { namespace, id } => self.delete(&namespace, id, archive),
             Command::Pause { namespace, queue } => Ok(self.set_paused(&namespace, &queue, true)),
@@ -134,6 +134,7 @@ impl Ledger {
         let queue_index = self.lanes.get(lane).queue_index;
         self.lanes.queues[queue_index].counters.subtract(Slot::of(state), 1);
         self.note_key(seq);
+        self.leave_orders(seq);
     }
 
     /// The answer for a job that stays as it is.

@@ -10,6 +10,7 @@ use taskwright_core::{
     Extras, LineKey, Name, Policies, Policy, Rank, Subject, Timestamp, Usage, turns,
 };
 
+use super::order::Dead;
 use super::turns::Turns;
 use crate::change::{Arrival, Fixed, LaneNumber, PolicyFact, Seq};
 
@@ -27,6 +28,8 @@ pub struct Limits {
     pub timer: BTreeSet<(Timestamp, KeyNumber)>,
     /// The turns of fair queues.
     pub turns: Turns,
+    /// The dead that may keep others back.
+    pub dead: Dead,
     /// Whether a start has taken a token of a rate.
     pub took_tokens: bool,
     /// Keys whose lines are to be served.
@@ -52,6 +55,8 @@ pub struct Key {
     pub turns: BTreeMap<LaneNumber, BTreeSet<(Rank, Seq)>>,
     /// Who stands in its line, best first, by lane.
     pub lines: BTreeMap<LaneNumber, BTreeSet<(Rank, Seq)>>,
+    /// Where it is ordered: its jobs that have not ended.
+    pub order: Option<BTreeSet<Seq>>,
     /// Its place in the timer.
     pub grows_at: Option<Timestamp>,
 }
@@ -73,6 +78,11 @@ impl Key {
     /// Whether it is a group of a fair queue.
     pub fn takes_turns(&self) -> bool {
         self.policy.is_some_and(|policy| policy.takes_turns())
+    }
+
+    /// Whether its jobs run in order.
+    pub fn is_ordered(&self) -> bool {
+        self.order.is_some()
     }
 
     /// The turns that ready jobs of it have.
@@ -178,11 +188,6 @@ impl Limits {
     pub fn has_place(&self, number: KeyNumber, lane: LaneNumber, now: Timestamp) -> bool {
         let Some(key) = self.keys.get(&number) else { return true };
         !key.lines.contains_key(&lane) && key.ready_in(lane) < self.ready_room(number, now)
-    }
-
-    /// Whether a key is a group of a fair queue.
-    pub fn takes_turns(&self, number: KeyNumber) -> bool {
-        self.keys.get(&number).is_some_and(Key::takes_turns)
     }
 
     /// Whether a key has a policy.

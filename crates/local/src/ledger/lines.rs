@@ -6,12 +6,12 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use taskwright_core::lifecycle::{Event, step};
 use taskwright_core::limits::{CLAIM_LOOKS_MAX, POLICIES_MAX, PROMOTIONS_MAX};
-use taskwright_core::{LineKey, Name, Place, Policy, Rank, State, Subject};
-use taskwright_store::Controlled;
+use taskwright_core::{LineKey, Name, Place, Policy, Rank, State, StateName, Subject};
+use taskwright_store::{Controlled, Result};
 
-use super::Ledger;
 use super::entry::Entry;
 use super::limits::{Key, KeyNumber, is_keyed};
+use super::{Archive, Ledger};
 use crate::change::{Change, Fixed, PolicyFact, Seq, Vital};
 
 /// How a key stands.
@@ -38,16 +38,17 @@ impl Ledger {
         namespace: Name,
         subject: Subject,
         policy: Option<Policy>,
-    ) -> Controlled {
+        archive: &mut dyn Archive,
+    ) -> Result<Controlled> {
         let policy = policy.filter(|policy| !policy.is_empty());
         let known = self.limits.policies.get(&namespace);
         let is_known = known.is_some_and(|policies| policies.contains(&subject));
         if policy.is_some() && !is_known && known.is_some_and(|all| all.len() >= POLICIES_MAX) {
-            return Controlled::PoliciesFull { max: POLICIES_MAX };
+            return Ok(Controlled::PoliciesFull { max: POLICIES_MAX });
         }
         if policy.is_some() || is_known {
             let fact = PolicyFact { namespace, subject, policy };
-            self.limits.restore(&fact);
+            self.restore_policy(&fact, archive)?;
             let lines = self.limits.keys.iter().filter(|(_, key)| !key.lines.is_empty());
             let of_namespace = lines.filter(|(_, key)| key.namespace == fact.namespace);
             let touched: Vec<_> = of_namespace.map(|(number, _)| *number).collect();
@@ -56,7 +57,7 @@ impl Ledger {
             // Lanes that were held back may have room now.
             self.became_ready = true;
         }
-        Controlled::Done { state: None }
+        Ok(Controlled::Done { state: None })
     }
 
     /// The keys of a job, in their order.
@@ -77,16 +78,21 @@ impl Ledger {
         let namespace = &self.lanes.get(fixed.lane).namespace;
         let policies = self.limits.policies.get(namespace);
         for key in keys {
-            self.limits.keys.entry(key.number(namespace)).or_insert_with(|| Key {
-                namespace: namespace.clone(),
-                policy: policies.and_then(|policies| policies.of_key(&key)),
-                key,
-                jobs: 0,
-                running: 0,
-                ready: FxHashMap::default(),
-                turns: BTreeMap::new(),
-                lines: BTreeMap::new(),
-                grows_at: None,
+            self.limits.keys.entry(key.number(namespace)).or_insert_with(|| {
+                let policy = policies.and_then(|policies| policies.of_key(&key));
+                let ordered = policy.and_then(|policy| policy.ordered);
+                Key {
+                    namespace: namespace.clone(),
+                    policy,
+                    key,
+                    jobs: 0,
+                    running: 0,
+                    ready: FxHashMap::default(),
+                    turns: BTreeMap::new(),
+                    lines: BTreeMap::new(),
+                    order: ordered.map(|_| BTreeSet::new()),
+                    grows_at: None,
+                }
             });
         }
     }
@@ -112,6 +118,10 @@ impl Ledger {
         let Some(entry) = self.jobs.get(&seq) else { return };
         let Some(numbers) = entry.keys() else { return };
         if vital.life.state.is_final() {
+            if vital.life.state.name() == StateName::Dead && !entry.is_deleted() {
+                let namespace = &self.lanes.get(entry.fixed.lane).namespace;
+                self.limits.dead.note(namespace, seq, &numbers);
+            }
             numbers.iter().for_each(|number| self.limits.forget_if_unused(*number));
             return;
         }
@@ -123,6 +133,9 @@ impl Ledger {
         for &number in numbers.iter() {
             let Some(key) = self.limits.keys.get_mut(&number) else { continue };
             key.jobs += 1;
+            if let Some(order) = &mut key.order {
+                order.insert(seq);
+            }
             match vital.life.state {
                 State::Available(Place::Ready(at)) => key.note_ready(lane, (at, seq)),
                 State::Available(Place::Line(line)) if line == number => {
@@ -154,9 +167,15 @@ impl Ledger {
         let Some(entry) = self.jobs.get(&seq) else { return };
         let Some(numbers) = entry.keys() else { return };
         let (rank, lane) = (entry.rank_at(vital.due_at), entry.fixed.lane);
+        if vital.life.state.name() == StateName::Dead {
+            self.limits.dead.forget(seq);
+        }
         for &number in numbers.iter() {
             let Some(key) = self.limits.keys.get_mut(&number) else { continue };
             key.jobs -= u32::from(!vital.life.state.is_final());
+            if let Some(order) = &mut key.order {
+                order.remove(&seq);
+            }
             match vital.life.state {
                 State::Available(Place::Ready(at)) => key.note_unready(lane, (at, seq)),
                 State::Available(Place::Line(line)) if line == number => {
@@ -186,7 +205,7 @@ impl Ledger {
                 running: key.running,
                 is_open: key.policy.is_none_or(|policy| policy.rate.is_none())
                     && !self.limits.touched.contains(&number)
-                    && self.limits.next_in_line(number, self.now).is_some(),
+                    && self.next_in_line(number).is_some(),
             })
             .collect();
         lines.sort_unstable_by_key(|line| line.number);
@@ -205,7 +224,7 @@ impl Ledger {
     pub(super) fn settle(&mut self, limit: usize) -> usize {
         let mut promoted = 0;
         while let Some(number) = self.limits.touched.pop_first() {
-            while let Some(seq) = self.limits.next_in_line(number, self.now) {
+            while let Some(seq) = self.next_in_line(number) {
                 if promoted == limit {
                     self.limits.touched.insert(number);
                     return promoted;
@@ -243,7 +262,7 @@ impl Ledger {
     pub(super) fn resume_lines(&mut self) {
         let touched = std::mem::take(&mut self.limits.touched);
         for number in touched {
-            match self.limits.next_in_line(number, self.now) {
+            match self.next_in_line(number) {
                 Some(_) => {
                     self.limits.touched.insert(number);
                 }
@@ -260,7 +279,7 @@ impl Ledger {
         let keys = entry.keys();
         let others = keys.iter().flat_map(|keys| keys.iter().copied()).filter(|&key| key != number);
         let mut limited = others.filter(|&other| self.limits.is_limited(other));
-        let stopping = limited.find(|other| !self.limits.has_place(*other, lane, self.now));
+        let stopping = limited.find(|other| !self.has_place(*other, seq, lane));
         if let Some(key) = stopping
             && let Ok(parked) = step(&life, &Event::Park { key })
         {

@@ -22,6 +22,7 @@ mod lanes;
 mod limits;
 mod lines;
 mod merge;
+mod order;
 mod query;
 mod replay;
 mod report;
@@ -46,6 +47,7 @@ use self::ids::Ids;
 use self::keys::Keys;
 use self::lanes::Lanes;
 use self::limits::Limits;
+pub use self::order::DeadJob;
 pub use self::query::Found;
 pub use self::replay::{Loaded, LoadedJob};
 use self::seen::Seen;
@@ -68,6 +70,8 @@ pub trait Archive {
     fn by_seq(&mut self, seq: Seq) -> Result<Option<Archived>>;
     /// As `by_id`, for a job that may be changed: it stays until it is released.
     fn recall(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>>;
+    /// The dead jobs that have a group or limit keys, of all namespaces.
+    fn dead_with_keys(&mut self) -> Result<Vec<DeadJob>>;
     /// A job that was recalled may go.
     fn release(&mut self, seq: Seq);
 }

@@ -149,7 +149,7 @@ impl Ledger {
                 Change::Lane(lane) => self.replay_lane(lane)?,
                 Change::Queue(queue) => self.replay_queue(queue)?,
                 Change::Worker(worker) => self.replay_worker(worker)?,
-                Change::Policy(policy) => self.limits.restore(policy),
+                Change::Policy(policy) => self.restore_policy(policy, archive)?,
                 Change::Document(fact) => self.documents.set((**fact).clone()),
                 Change::Arrival(arrival) => self.limits.restore_arrival(*arrival),
                 Change::Turn(turn) => self.limits.turns.set(*turn),
@@ -269,16 +269,21 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes pruned jobs off the counts, ends the `holds` of unique keys that they had and, of `remembered` ids that the table still knows, keeps
+    /// Takes pruned jobs off the counts, ends the `holds` of unique keys that they had, lets the `dead`
+    /// of them leave the order of their keys and, of `remembered` ids that the table still knows, keeps
     /// at least those in mind.
     pub fn pruned(
         &mut self,
         pruned: &[(LaneNumber, StateName, u64)],
         holds: &[(Timestamp, Seq)],
+        dead: &[Seq],
         remembered: u64,
     ) {
         for &(until, seq) in holds {
             self.keys.end(until, seq);
+        }
+        for &seq in dead {
+            self.leave_orders(seq);
         }
         for &(lane, state, count) in pruned {
             let queue_index = self.lanes.get(lane).queue_index;

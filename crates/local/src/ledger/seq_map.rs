@@ -108,7 +108,6 @@ impl<V> SeqMap<V> {
     }
 
     /// All values, by growing number.
-    #[cfg(test)]
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.runs.values().flatten().map(|(_, value)| value)
     }

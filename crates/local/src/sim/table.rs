@@ -9,7 +9,7 @@ use taskwright_store::Result;
 use super::Random;
 use crate::change::{Change, Position, Seq};
 use crate::core::Feed;
-use crate::ledger::{Archive, Archived};
+use crate::ledger::{Archive, Archived, DeadJob};
 use crate::table::{Fold, Hold, Table};
 
 /// The id of every simulated store.
@@ -173,6 +173,10 @@ impl Archive for SimTable {
 
     fn by_seq(&mut self, seq: Seq) -> Result<Option<Archived>> {
         self.state().table.by_seq(seq)
+    }
+
+    fn dead_with_keys(&mut self) -> Result<Vec<DeadJob>> {
+        self.state().table.dead_with_keys()
     }
 
     fn recall(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>> {

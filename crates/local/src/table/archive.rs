@@ -3,10 +3,10 @@
 use taskwright_core::{JobId, Name, Timestamp};
 use taskwright_store::Result;
 
-use super::{Kept, LiveJob, Loaded, Look, Reader, Table, TableHandle};
+use super::{Kept, LiveJob, Loaded, Look, Reader, Table, TableHandle, limits};
 use crate::change::{Change, Position, Seq};
 use crate::core::Feed;
-use crate::ledger::{self, Archive, Archived, ArchivedJob, LoadedJob};
+use crate::ledger::{self, Archive, Archived, ArchivedJob, DeadJob, LoadedJob};
 
 /// With more segments in use the table is asked to write back. Jobs that are held back keep some.
 const SEGMENTS_WANTED: usize = 6;
@@ -87,6 +87,13 @@ impl Archive for TableArchive {
         Ok(found)
     }
 
+    fn dead_with_keys(&mut self) -> Result<Vec<DeadJob>> {
+        match &mut self.reader {
+            Some(reader) => limits::dead_with_keys(reader.look().connection),
+            None => self.handle.look_now(|look| limits::dead_with_keys(look.connection)),
+        }
+    }
+
     fn release(&mut self, seq: Seq) {
         self.handle.release(seq);
     }
@@ -104,6 +111,10 @@ impl Archive for Table {
 
     fn recall(&mut self, namespace: &Name, id: JobId) -> Result<Option<Archived>> {
         self.by_id(namespace, id)
+    }
+
+    fn dead_with_keys(&mut self) -> Result<Vec<DeadJob>> {
+        Table::dead_with_keys(self)
     }
 
     /// Nobody prunes before the table has a thread.

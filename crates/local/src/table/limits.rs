@@ -1,12 +1,15 @@
 //! Policies, and what rates have used.
 
 use rusqlite::{Connection, Row};
-use taskwright_core::{Name, Policy, Rate, Subject, Timestamp};
+use taskwright_core::{Name, Ordered, Policy, Rate, StateName, Subject, Timestamp};
 use taskwright_store::Result;
 
 use super::failure::{corrupt, failed};
 use super::fold::Fold;
+use super::schema::number_of;
+use super::{Table, row};
 use crate::change::{Arrival, PolicyFact, Turn};
+use crate::ledger::DeadJob;
 
 const LOAD: &str = "load the policies";
 
@@ -26,6 +29,7 @@ CREATE TABLE policies (
     retry_period_ms INTEGER,
     retry_burst   INTEGER,
     waiting       INTEGER,
+    ordered       TEXT,
     PRIMARY KEY (namespace, kind, queue, name)
 ) WITHOUT ROWID;
 CREATE TABLE arrivals (
@@ -56,6 +60,7 @@ ALTER TABLE policies ADD COLUMN retry_count INTEGER;
 ALTER TABLE policies ADD COLUMN retry_period_ms INTEGER;
 ALTER TABLE policies ADD COLUMN retry_burst INTEGER;
 ALTER TABLE policies ADD COLUMN waiting INTEGER;
+ALTER TABLE policies ADD COLUMN ordered TEXT;
 ";
 
 pub(super) fn write(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
@@ -111,7 +116,7 @@ fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO policies \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute((
             fact.namespace.as_str(),
@@ -128,13 +133,14 @@ fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<
             period_ms(policy.retries),
             burst(policy.retries),
             policy.waiting,
+            policy.ordered.map(Ordered::as_str),
         ))
         .map(|_| ())
 }
 
 pub(super) fn policies(connection: &Connection) -> Result<Vec<PolicyFact>> {
     let sql = "SELECT namespace, kind, queue, name, concurrency, count, period_ms, burst, fair, \
-        weight, retry_count, retry_period_ms, retry_burst, waiting FROM policies";
+        weight, retry_count, retry_period_ms, retry_burst, waiting, ordered FROM policies";
     let mut statement = connection.prepare(sql).map_err(failed(LOAD))?;
     let mut rows = statement.query([]).map_err(failed(LOAD))?;
     let mut policies = Vec::new();
@@ -142,7 +148,7 @@ pub(super) fn policies(connection: &Connection) -> Result<Vec<PolicyFact>> {
         policies.push(PolicyFact {
             namespace: name(&text(row, 0)?)?,
             subject: subject(row)?,
-            policy: Some(policy(row).map_err(failed(LOAD))?),
+            policy: Some(policy(row)?),
         });
     }
     Ok(policies)
@@ -159,7 +165,17 @@ fn subject(row: &Row<'_>) -> Result<Subject> {
     })
 }
 
-fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
+fn policy(row: &Row<'_>) -> Result<Policy> {
+    let ordered: Option<String> = row.get(14).map_err(failed(LOAD))?;
+    let ordered = ordered.map(|word| {
+        let known = Ordered::from_word(&word);
+        known.ok_or_else(|| corrupt(format_args!("{word:?} is nothing that dead jobs do")))
+    });
+    let policy = numbers(row).map_err(failed(LOAD))?;
+    Ok(Policy { ordered: ordered.transpose()?, ..policy })
+}
+
+fn numbers(row: &Row<'_>) -> rusqlite::Result<Policy> {
     Ok(Policy {
         concurrency: row.get(4)?,
         rate: rate(row, 5)?,
@@ -167,6 +183,7 @@ fn policy(row: &Row<'_>) -> rusqlite::Result<Policy> {
         weight: row.get(9)?,
         retries: rate(row, 10)?,
         waiting: row.get(13)?,
+        ordered: None,
     })
 }
 
@@ -212,4 +229,32 @@ pub(super) fn turns(connection: &Connection) -> Result<Vec<Turn>> {
     };
     let rows = statement.query_map([], turn).map_err(failed(LOAD))?;
     rows.collect::<rusqlite::Result<_>>().map_err(failed(LOAD))
+}
+
+impl Table {
+    /// The dead jobs that have a group or limit keys.
+    pub fn dead_with_keys(&self) -> Result<Vec<DeadJob>> {
+        dead_with_keys(&self.connection)
+    }
+}
+
+pub(super) fn dead_with_keys(connection: &Connection) -> Result<Vec<DeadJob>> {
+    const READ: &str = "look for dead jobs";
+    let sql = format!(
+        "SELECT seq, lane, extras FROM jobs INDEXED BY job_dead \
+         WHERE finished_at IS NOT NULL AND state = {} AND extras IS NOT NULL",
+        number_of(StateName::Dead)
+    );
+    let mut statement = connection.prepare(&sql).map_err(failed(READ))?;
+    let mut rows = statement.query([]).map_err(failed(READ))?;
+    let mut dead = Vec::new();
+    while let Some(found) = rows.next().map_err(failed(READ))? {
+        let Some(extras) = row::extras_in(found, 2)? else { continue };
+        if extras.group.is_some() || !extras.limit_keys.is_empty() {
+            let seq: i64 = found.get(0).map_err(failed(READ))?;
+            let lane = found.get(1).map_err(failed(READ))?;
+            dead.push(DeadJob { seq: seq.cast_unsigned(), lane, extras });
+        }
+    }
+    Ok(dead)
 }

@@ -28,6 +28,8 @@ pub struct Pruned {
     pub ids: Vec<JobId>,
     /// Which of them held a unique key for a time, and until when.
     pub holds: Vec<(Timestamp, Seq)>,
+    /// Which of them were dead.
+    pub dead: Vec<Seq>,
     /// How many ids of ended jobs the table still knows; rather too many.
     pub remembered: u64,
     /// Whether it stopped at its limit.
@@ -75,6 +77,9 @@ impl Table {
                 pruned.holds.extend(hold.map(|until| (until, job.seq)));
                 *counts.entry((job.lane, job.state)).or_default() += 1;
                 pruned.ids.push(job.id);
+                if kind.is_dead {
+                    pruned.dead.push(job.seq);
+                }
             }
         }
         let (forgotten, forgotten_to) =
@@ -143,6 +148,7 @@ impl Pruned {
         }
         self.ids.extend(later.ids);
         self.holds.extend(later.holds);
+        self.dead.extend(later.dead);
         self.remembered = later.remembered;
         self.more = later.more;
     }

@@ -186,8 +186,11 @@ begin
     from risen;
 end $$;
 
--- Deletes ended jobs; their ids stay known until `p_window` after their end.
-create function taskwright.forget(p_seq bigint[], p_now bigint, p_window bigint) returns bigint
+-- Deletes ended jobs; their ids stay known until `p_window` after their end. The lines `p_line` are to be
+-- served then, where dead ones kept others back.
+create function taskwright.forget(
+    p_seq bigint[], p_now bigint, p_window bigint, p_namespace integer[], p_line bigint[]
+) returns bigint
 language plpgsql set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 declare
@@ -222,5 +225,7 @@ begin
           and h.seq = e.seq
     )
     select count(*) into v_count from everything;
+    insert into taskwright.line_note (namespace, number)
+    select l.namespace, l.number from unnest(p_namespace, p_line) l(namespace, number);
     return v_count;
 end $$;

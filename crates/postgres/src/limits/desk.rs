@@ -108,6 +108,8 @@ pub(super) struct Desk {
     pub ready: HashMap<Number, HashMap<Triple, u32>>,
     /// Keys of `ready` of which some ready jobs were not counted.
     pub sampled: BTreeSet<Number>,
+    /// Who comes first in the order of a key.
+    pub heads: HashMap<Number, Option<i64>>,
     /// Who stands in the line of a key, by lane.
     pub lines: HashMap<Number, HashMap<i32, Slice>>,
     /// When the line of a key has more room by time alone, as far as it was noted.
@@ -166,6 +168,7 @@ impl Desk {
             usages: HashMap::new(),
             ready: HashMap::new(),
             sampled: BTreeSet::new(),
+            heads: HashMap::new(),
             lines: HashMap::new(),
             timers: HashMap::new(),
             retimed: BTreeSet::new(),

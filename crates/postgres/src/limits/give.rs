@@ -221,6 +221,7 @@ impl Settling<'_> {
                 let (lane, limited, turn) = (job.lane, job.limited.clone(), job.turn());
                 let has_no_room = |(key, policy): &&(Number, Policy)| {
                     (policy.takes_turns() && turn.is_none())
+                        || !self.desk.may_be_next(*key, policy, seq)
                         || self.desk.room_of_key(*key, policy) == 0
                 };
                 match limited.iter().find(has_no_room) {
@@ -259,6 +260,7 @@ impl Settling<'_> {
                 Best::Is(seq) => {
                     let limited = self.desk.jobs.get(&seq).map(|job| job.limited.clone());
                     let keys: Vec<Number> = limited.iter().flatten().map(|(key, _)| *key).collect();
+                    self.read_heads(&keys).await?;
                     self.read_usages(&keys).await?;
                     return Ok(Some(seq));
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use taskwright_core::limits::POLICIES_MAX;
-use taskwright_core::{LineKey, Name, Policy, Rate, Subject};
+use taskwright_core::{LineKey, Name, Ordered, Policy, Rate, Subject};
 use taskwright_store::{Controlled, Result};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -21,15 +21,20 @@ const QUEUE: i16 = 0;
 const TASK: i16 = 1;
 const GROUP: i16 = 2;
 const KEY: i16 = 3;
+/// What dead jobs do in an order.
+const BLOCK: i16 = 0;
+const SKIP: i16 = 1;
 
 /// The policies of a namespace with their version; one row without kind where there is none.
 const READ: &str = "select m.version, p.kind, p.queue, p.name, p.concurrency, p.rate_count, \
     p.rate_period_ms, p.rate_burst, p.fair, p.weight, p.retry_count, p.retry_period_ms, \
-    p.retry_burst, p.waiting from taskwright.limits m left join taskwright.policy p on p.namespace = m.namespace \
+    p.retry_burst, p.waiting, p.ordered \
+    from taskwright.limits m left join taskwright.policy p on p.namespace = m.namespace \
     where m.namespace = $1";
 const READ_ALL: &str = "select n.name as namespace, p.kind, p.queue, p.name, p.concurrency, \
     p.rate_count, p.rate_period_ms, p.rate_burst, p.fair, p.weight, p.retry_count, \
-    p.retry_period_ms, p.retry_burst, p.waiting from taskwright.policy p join taskwright.namespace n on n.number = p.namespace";
+    p.retry_period_ms, p.retry_burst, p.waiting, p.ordered \
+    from taskwright.policy p join taskwright.namespace n on n.number = p.namespace";
 
 /// The kind of a subject, the queue of a group, and the name.
 fn columns(subject: &Subject) -> (i16, String, String) {
@@ -62,6 +67,12 @@ fn policy(row: &Row) -> Result<Policy> {
             _ => None,
         })
     };
+    let ordered = match get::<Option<i16>>(row, "ordered")? {
+        None => None,
+        Some(BLOCK) => Some(Ordered::Block),
+        Some(SKIP) => Some(Ordered::Skip),
+        Some(other) => return Err(unknown("way of dead jobs", other)),
+    };
     Ok(Policy {
         concurrency: number("concurrency")?,
         rate: rate("rate_count", "rate_period_ms", "rate_burst")?,
@@ -69,6 +80,7 @@ fn policy(row: &Row) -> Result<Policy> {
         weight: number("weight")?,
         retries: rate("retry_count", "retry_period_ms", "retry_burst")?,
         waiting: number("waiting")?,
+        ordered,
     })
 }
 
@@ -161,13 +173,17 @@ impl PostgresStore {
     ) -> Result<Controlled> {
         let number = self.lanes.namespace(&self.link, namespace).await?;
         let (kind, queue, name) = columns(subject);
-        let Policy { concurrency, rate, fair, weight, retries, waiting } =
+        let Policy { concurrency, rate, fair, weight, retries, waiting, ordered } =
             policy.unwrap_or_default();
         let count = |rate: Option<Rate>| rate.map(|rate| i64::from(rate.count));
         let period_ms = |rate: Option<Rate>| rate.map(|rate| rate.period_ms.cast_signed());
         let burst = |rate: Option<Rate>| rate.map(|rate| i64::from(rate.burst));
+        let ordered = ordered.map(|ordered| match ordered {
+            Ordered::Block => BLOCK,
+            Ordered::Skip => SKIP,
+        });
         let max = i32::try_from(POLICIES_MAX).unwrap_or(i32::MAX);
-        let arguments: [Argument<'_>; 15] = [
+        let arguments: [Argument<'_>; 16] = [
             (&number, Type::INT4),
             (&kind, Type::INT2),
             (&queue, Type::TEXT),
@@ -182,10 +198,11 @@ impl PostgresStore {
             (&period_ms(retries), Type::INT8),
             (&burst(retries), Type::INT8),
             (&waiting.map(i64::from), Type::INT8),
+            (&ordered, Type::INT2),
             (&max, Type::INT4),
         ];
         let statement = "select taskwright.set_policy($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
-            $12, $13, $14, $15) as done";
+            $12, $13, $14, $15, $16) as done";
         let rows = self.link.query(statement, &arguments).await?;
         let row = rows.first().ok_or_else(|| no_answer("whether a policy was set"))?;
         if !get::<bool>(row, "done")? {

@@ -135,7 +135,7 @@ impl Settling<'_> {
     }
 
     /// Gets to know the job in a row; its order, and whether it stands where the database says.
-    fn meet(&mut self, row: &Row, lane: i32, stand: Stand) -> Result<(Order, bool)> {
+    pub(super) fn meet(&mut self, row: &Row, lane: i32, stand: Stand) -> Result<(Order, bool)> {
         let (rank, seq): (i64, i64) = (get(row, "rank")?, get(row, "seq")?);
         if let Some(job) = self.desk.jobs.get(&seq) {
             return Ok(((rank, seq), !job.has_moved()));
@@ -157,7 +157,12 @@ impl Settling<'_> {
 
     /// Gets to know the lanes of rows.
     pub async fn name_lanes(&mut self, rows: &[Row]) -> Result<(), Fault> {
-        let mut numbers = rows.iter().map(|row| get(row, "lane")).collect::<Result<Vec<i32>>>()?;
+        let numbers = rows.iter().map(|row| get(row, "lane")).collect::<Result<Vec<i32>>>()?;
+        self.name_numbers(numbers).await
+    }
+
+    /// Gets to know the lanes with these numbers.
+    pub async fn name_numbers(&mut self, mut numbers: Vec<i32>) -> Result<(), Fault> {
         numbers.sort_unstable();
         numbers.dedup();
         numbers.retain(|number| !self.desk.lanes.contains_key(number));
@@ -279,6 +284,7 @@ impl Settling<'_> {
         self.read_clocks(&seqs).await?;
         keys.sort_unstable();
         keys.dedup();
+        self.read_heads(&keys).await?;
         self.read_usages(&keys).await
     }
 

@@ -56,6 +56,9 @@ impl Settling<'_> {
         if let Some(policy) = self.policy_of(key) {
             let asked = self.asked_next(key);
             self.read_usages(&asked).await?;
+            if policy.ordered.is_some() {
+                return self.next_in_order(key, &policy, &asked).await;
+            }
             room = self.desk.ready_room(key, &policy);
             if room == 0 {
                 return Ok(None);
@@ -102,7 +105,7 @@ impl Settling<'_> {
         std::iter::once(key).chain(others).take(KEYS).collect()
     }
 
-    fn policy_of(&self, key: Number) -> Option<Policy> {
+    pub(super) fn policy_of(&self, key: Number) -> Option<Policy> {
         self.desk.policies.get(&key).copied().flatten()
     }
 
@@ -119,6 +122,13 @@ impl Settling<'_> {
         self.desk.put(seq, lane, Stand::Ready, turn);
         let triple = self.desk.triple(lane);
         for (other, policy) in limited.into_iter().filter(|(other, _)| *other != key) {
+            if policy.ordered.is_some() {
+                if !self.has_place_in_order(other, &policy, seq).await? {
+                    self.desk.put(seq, lane, Stand::Line(other), None);
+                    break;
+                }
+                continue;
+            }
             self.read_lines(other).await?;
             let stands_before =
                 self.has_line(other, |desk, lane| desk.triple(lane) == triple).await?;

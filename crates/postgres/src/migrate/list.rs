@@ -55,6 +55,7 @@ pub fn migrations() -> Vec<Migration> {
         Step::new("policies", include_str!("../../migrations/0001/policies.sql")),
         Step::new("limits", include_str!("../../migrations/0001/limits.sql")),
         Step::new("turns", include_str!("../../migrations/0001/turns.sql")),
+        Step::new("ordered", include_str!("../../migrations/0001/ordered.sql")),
         Step::new("unique", include_str!("../../migrations/0001/unique.sql")),
         Step::new("insert", include_str!("../../migrations/0001/insert.sql")),
         Step::new("claim", include_str!("../../migrations/0001/claim.sql")),

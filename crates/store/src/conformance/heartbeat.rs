@@ -145,10 +145,14 @@ pub async fn progress_lasts_as_long_as_its_attempt(harness: &dyn Harness) {
 
     let again = scene.take_one(&mut worker).await;
     assert_eq!(scene.job(1).await.progress, None);
-    let late = vec![(id(1), claimed[0].token, Json::from_trusted("9"))];
+    let late = (id(1), claimed[0].token, Json::from_trusted("9"));
+    let current = (id(1), again.token, Json::from_trusted("5"));
     let heartbeat = worker.heartbeat(1, held(&[again]));
-    scene.store.heartbeat(Heartbeat { progress: late, ..heartbeat }).await.expect("a heartbeat");
+    let beat = |progress| scene.store.heartbeat(Heartbeat { progress, ..heartbeat.clone() });
+    beat(vec![late.clone()]).await.expect("a heartbeat");
     assert_eq!(scene.job(1).await.progress, None);
+    beat(vec![current.clone(), late]).await.expect("a heartbeat");
+    assert_eq!(scene.job(1).await.progress, Some(current.2), "an older attempt says nothing");
 }
 
 /// Workers are shown by id, with what they say of themselves and how much they hold.

@@ -473,6 +473,7 @@ impl State {
 
     /// Takes out an ended job, and remembers its id.
     pub fn remove(&mut self, index: usize) {
+        self.leave_order(index);
         let Record { job, fingerprint, .. } = self.records.remove(index);
         self.departed.push(Departed {
             namespace: job.namespace,

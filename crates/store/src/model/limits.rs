@@ -3,7 +3,7 @@
 use taskwright_core::lifecycle::{self, Event as E};
 use taskwright_core::limits::POLICIES_MAX;
 use taskwright_core::{
-    Job, LineKey, Name, Place, Policy, StateName, Subject, Timestamp, Token, Usage,
+    Job, LineKey, Name, Ordered, Place, Policy, StateName, Subject, Timestamp, Token, Usage,
 };
 
 use super::change::lane_of;
@@ -110,9 +110,35 @@ impl State {
         let keys = self.limited_keys(job);
         let mut full = keys.iter().filter(|(number, policy)| {
             let waits_for_turn = policy.takes_turns() && turn_of(job).is_none();
-            waits_for_turn || self.room_of_key(*number, policy) == 0
+            let is_behind = !self.may_be_next(job, *number, policy);
+            waits_for_turn || is_behind || self.room_of_key(*number, policy) == 0
         });
         full.next().map(|(number, _)| *number)
+    }
+
+    /// Whether a job may be the next with this key: where it is ordered, the head alone.
+    fn may_be_next(&self, job: &Job, number: u64, policy: &Policy) -> bool {
+        policy.ordered.is_none_or(|ordered| self.head_of(number, ordered) == Some(job.seq))
+    }
+
+    /// The first in the order of a key.
+    fn head_of(&self, number: u64, ordered: Ordered) -> Option<u64> {
+        let jobs = self.records.iter().map(|record| &record.job);
+        let in_order =
+            jobs.filter(|job| ordered.keeps_place(job.life.state.name()) && has_key(job, number));
+        in_order.map(|job| job.seq).min()
+    }
+
+    /// A job that has ended goes. Where it was dead and kept a place, others may come first now.
+    pub fn leave_order(&mut self, index: usize) {
+        let job = &self.records[index].job;
+        if job.life.state.name() != StateName::Dead {
+            return;
+        }
+        let keys = self.limited_keys(job);
+        let blocked = |policy: &Policy| policy.ordered.is_some_and(Ordered::is_blocked_by_dead);
+        let numbers = keys.iter().filter(|(_, policy)| blocked(policy)).map(|(number, _)| *number);
+        self.touched.extend(numbers);
     }
 
     /// A job starts: the tokens of its rates are taken.
@@ -226,7 +252,10 @@ impl State {
             if has_room {
                 return Some(index);
             }
-            full_lanes.push(job);
+            // Where it is ordered, the head may stand anywhere.
+            if policy.is_none_or(|(_, policy)| policy.ordered.is_none()) {
+                full_lanes.push(job);
+            }
         }
         None
     }
@@ -243,6 +272,9 @@ impl State {
         let job = &self.records[index].job;
         let others = self.limited_keys(job).into_iter().filter(|(key, _)| *key != number);
         let mut stopping = others.filter(|(key, policy)| {
+            if policy.ordered.is_some() {
+                return !self.has_place_beside(job, *key, policy);
+            }
             let stands_before = self
                 .records
                 .iter()
@@ -255,8 +287,12 @@ impl State {
     }
 
     /// Whether one more job of its lane may be ready that has this key. Of one that takes turns, those
-    /// count that have a turn.
+    /// count that have a turn. Where it is ordered, the head has a place, whoever else is ready still.
     fn has_place_beside(&self, job: &Job, number: u64, policy: &Policy) -> bool {
+        if policy.ordered.is_some() {
+            let has_room = self.room_of_key(number, policy) > 0;
+            return has_room && self.may_be_next(job, number, policy);
+        }
         let is_beside = |other: &&Record| {
             let other = &other.job;
             let counts = match policy.takes_turns() {

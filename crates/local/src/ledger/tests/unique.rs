@@ -2,7 +2,7 @@ use taskwright_core::limits::BATCH_MAX;
 use taskwright_core::{Json, StateName, Unique, Until, WorkerId};
 use taskwright_store::{Claim, Insert, Profile};
 
-use super::super::{ARGS_BYTES_KEPT, Loaded, Shown, Start};
+use super::super::{ARGS_BYTES_KEPT, DeadJob, Loaded, Shown, Start};
 use super::*;
 use crate::change::Position;
 
@@ -20,6 +20,10 @@ impl Archive for NoArchive {
 
     fn recall(&mut self, _: &Name, _: JobId) -> Result<Option<Archived>> {
         Ok(None)
+    }
+
+    fn dead_with_keys(&mut self) -> Result<Vec<DeadJob>> {
+        Ok(Vec::new())
     }
 
     fn release(&mut self, _: Seq) {}
@@ -159,7 +163,7 @@ fn holds_of_ended_jobs_come_back_until_their_time() {
     // The table has pruned the job meanwhile: then nobody holds the key.
     let answers = insert(&mut ledger, vec![job(9, Some(("key 2", Until::Finished)))]);
     assert_eq!(answers, [Inserted::New { seq: 3 }]);
-    ledger.pruned(&[], &[(hold(2, 10).until, 2)], 0);
+    ledger.pruned(&[], &[(hold(2, 10).until, 2)], &[], 0);
     assert_eq!(holders(&ledger), [("key 2", 3)]);
 }
 

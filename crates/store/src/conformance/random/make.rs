@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::{
-    Extras, JobError, JobId, Json, Labels, Name, NewJob, OnConflict, Policy, Rate, Replace,
-    Requirement, Subject, Unique, Until, WorkerId,
+    Extras, JobError, JobId, Json, Labels, Name, NewJob, OnConflict, Ordered, Policy, Rate,
+    Replace, Requirement, Subject, Unique, Until, WorkerId,
 };
 
 use super::ops::{KEYS, LABELLINGS, OutcomePick, PolicyPick, REQUIREMENTS, UniquePick};
@@ -120,9 +120,10 @@ pub fn subject_of(number: usize) -> Subject {
 
 pub fn policy_of(pick: &PolicyPick) -> Policy {
     let rate = |(count, seconds, burst)| Rate { count, period_ms: seconds * 1_000, burst };
-    let PolicyPick { concurrency, fair, weight, waiting, .. } = *pick;
-    let retries = pick.retries.map(rate);
-    Policy { concurrency, rate: pick.rate.map(rate), fair, weight, retries, waiting }
+    let PolicyPick { concurrency, fair, weight, waiting, ordered, .. } = *pick;
+    let (rate, retries) = (pick.rate.map(rate), pick.retries.map(rate));
+    let ordered = ordered.map(|skips| if skips { Ordered::Skip } else { Ordered::Block });
+    Policy { concurrency, rate, fair, weight, retries, waiting, ordered }
 }
 
 pub fn outcome_of(pick: &OutcomePick) -> Outcome {

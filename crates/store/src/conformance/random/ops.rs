@@ -153,7 +153,7 @@ pub enum CommandPick {
     Resume(usize),
 }
 
-#[derive(Copy, Clone, Debug)]
+#[derive(Copy, Clone, Debug, Default)]
 pub struct PolicyPick {
     pub concurrency: Option<u32>,
     /// Starts, seconds, burst.
@@ -163,6 +163,8 @@ pub struct PolicyPick {
     /// Retries, seconds, burst.
     pub retries: Option<(u32, u64, u32)>,
     pub waiting: Option<u32>,
+    /// Whether it is ordered; then whether the dead give way.
+    pub ordered: Option<bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -203,7 +205,18 @@ pub const LABELLINGS: usize = 4;
 pub const SUBJECTS: usize = 8;
 
 pub fn operations() -> impl Strategy<Value = Vec<Op>> {
-    prop::collection::vec(operation(), 1..90)
+    let order = prop::option::weighted(0.25, order());
+    (order, prop::collection::vec(operation(), 1..90))
+        .prop_map(|(order, rest)| order.into_iter().chain(rest).collect())
+}
+
+/// A group or key is ordered from the first on: set at random, few jobs would meet it.
+fn order() -> impl Strategy<Value = Op> {
+    (2..SUBJECTS, any::<bool>()).prop_map(|(subject, skips)| {
+        let policy = PolicyPick { ordered: Some(skips), ..PolicyPick::default() };
+        let command = CommandPick::SetPolicy(subject, Some(policy));
+        Op::Control { command, fault: CallFault::None }
+    })
 }
 
 fn operation() -> impl Strategy<Value = Op> {
@@ -404,15 +417,17 @@ fn policy() -> impl Strategy<Value = PolicyPick> {
     // Some put retries off for longer than a budget may.
     let periods = prop_oneof![4 => 1_u64..90, 1 => 20_000_u64..90_000];
     let retries = prop::option::weighted(0.4, (1_u32..5, periods, 1_u32..4));
-    let bounds = (retries, prop::option::weighted(0.3, 0_u32..8));
+    let ordered = prop::option::weighted(0.4, any::<bool>());
+    let bounds = (retries, prop::option::weighted(0.3, 0_u32..8), ordered);
     (limits, any::<bool>(), prop::option::of(1_u32..4), bounds).prop_map(
-        |((concurrency, rate), fair, weight, (retries, waiting))| PolicyPick {
+        |((concurrency, rate), fair, weight, (retries, waiting, ordered))| PolicyPick {
             concurrency,
             rate,
             fair,
             weight,
             retries,
             waiting,
+            ordered,
         },
     )
 }
