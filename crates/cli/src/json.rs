@@ -1,16 +1,19 @@
 //! What `--json` prints. Field names are those of the HTTP API.
 
+mod limit;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use taskwright::{CostCell, CostSums, Costs, Limit, Subject, TaskCosts, Times, WorkerCosts};
+use taskwright::{CostCell, CostSums, Costs, TaskCosts, Times, WorkerCosts};
 use taskwright_core::{
-    AttemptRecord, Job, JobError, Json, Load, LoadMeasure, Name, Place, Rate, Requirement, State,
-    Until,
+    AttemptRecord, Job, JobError, Json, Load, LoadMeasure, Name, Place, Requirement, State, Until,
 };
 use taskwright_store::{NodeView, QueueCounts, WorkerView};
+
+pub use self::limit::LimitLine;
 
 /// One line of JSON.
 pub fn line(value: &impl Serialize) -> String {
@@ -235,73 +238,6 @@ impl<'a> From<&'a QueueCounts> for QueueLine<'a> {
             cancelled: counts.cancelled,
             expired: counts.expired,
             oldest_ready_at: counts.oldest_ready_at.map(|instant| instant.to_string()),
-        }
-    }
-}
-
-/// What may start of a queue, task, group or key.
-#[derive(Serialize)]
-pub struct LimitLine<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queue: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    concurrency: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rate: Option<RateLine>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    fair: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    weight: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retries: Option<RateLine>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    waiting: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ordered: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct RateLine {
-    count: u32,
-    period_ms: u64,
-    burst: u32,
-}
-
-impl<'a> From<&'a Limit> for LimitLine<'a> {
-    fn from(limit: &'a Limit) -> Self {
-        let [mut queue, mut task, mut group, mut key] = [None; 4];
-        match limit.subject() {
-            Subject::Queue(name) => queue = Some(name.as_str()),
-            Subject::Task(name) => task = Some(name.as_str()),
-            Subject::Group { queue: name, group: text } => {
-                (queue, group) = (Some(name.as_str()), Some(&**text));
-            }
-            Subject::Key(text) => key = Some(&**text),
-        }
-        let concurrency = limit.max_concurrency();
-        let line = |Rate { count, period_ms, burst }| RateLine { count, period_ms, burst };
-        let (rate, retries) = (limit.max_rate().map(line), limit.max_retries().map(line));
-        let (fair, weight) = (limit.is_fair(), limit.group_weight());
-        let waiting = limit.max_waiting();
-        let ordered = limit.order().map(taskwright_core::Ordered::as_str);
-        LimitLine {
-            queue,
-            task,
-            group,
-            key,
-            concurrency,
-            rate,
-            fair,
-            weight,
-            retries,
-            waiting,
-            ordered,
         }
     }
 }

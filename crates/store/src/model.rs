@@ -5,6 +5,7 @@
 //! Tests compare real stores with it.
 
 mod change;
+mod claim;
 mod documents;
 mod limits;
 mod look;
