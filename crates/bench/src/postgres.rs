@@ -38,8 +38,8 @@ struct Measurement {
 const MEASUREMENTS: &[Measurement] = &[
     Measurement { name: "postgres.inprocess.batch1000.enqueue", run: |p| p.batch_enqueue() },
     Measurement { name: "postgres.inprocess.batch1000.drain", run: |p| p.drain() },
-    Measurement { name: "postgres.inprocess.limited.drain", run: |p| p.limited(Jobs::Limited) },
-    Measurement { name: "postgres.inprocess.fair.drain", run: |p| p.limited(Jobs::Fair) },
+    Measurement { name: "postgres.limited.drain", run: |p| p.limited(Jobs::Limited) },
+    Measurement { name: "postgres.fair.drain", run: |p| p.limited(Jobs::Fair) },
     Measurement { name: "postgres.inprocess.single.enqueue", run: |p| p.single_enqueue() },
     Measurement { name: "postgres.inprocess.concurrent64.enqueue", run: |p| p.concurrent() },
     Measurement { name: "postgres.inprocess.batch1000.life", run: |p| p.lives(CLAIMERS, BATCH) },

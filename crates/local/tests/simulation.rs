@@ -9,7 +9,7 @@ const SEEDS: u64 = 10_000;
 /// The seeds are shared out among so many tests, which run beside each other.
 const SHARES: u64 = 4;
 /// Within so many seeds each planted bug must be found.
-const SEEDS_OF_A_BUG: u64 = 1_000;
+const SEEDS_OF_A_BUG: u64 = 10_000;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|text| text.parse().ok())

@@ -186,7 +186,7 @@ async fn a_lane_that_somebody_writes_to_is_not_given_back() {
             "insert_jobs(null, false, 0, 1000000, array[1], array[gen_random_uuid()], \
              array[{lane}], array[1::int8], array[0::int2], array[null::int8], array[9], \
              array[null::int8], array[null::int8], array[null::text], array['null'], null, null, \
-             null, null, null, null, null)"
+             null, null, null, null, null, null, null, null, null, null)"
         ),
         format!(
             "adopt_jobs(array[1], array[gen_random_uuid()], array[{lane}], array[1::int8], \

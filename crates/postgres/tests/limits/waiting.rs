@@ -51,7 +51,7 @@ async fn the_first_policy_waits_for_claims_that_know_of_none() {
     application.batch_execute("begin").await.unwrap();
     let claim = "select count(*) from claim(null, (select min(number) from namespace), \
         array['default'], null, gen_random_uuid(), 1, false, 1, 2, 15000000, 5000000, '{}', '{}', \
-        '{}', 0, '')";
+        '{}', 0, '', null)";
     let row = application.query_one(claim, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 2);
 

@@ -93,7 +93,7 @@ async fn what_a_slow_transaction_wrote_is_claimed_after_its_commit() {
         "begin; select {0}.insert_jobs(null, false, 1000000, 1000000, array[namespace], \
          array['{written}'::uuid], array[lane], array[1::int8], array[0::int2], \
          array[null::int8], array[9], array[null::int8], array[null::int8], array[null::text], \
-         array['1'], null, null, null, null, null, null, null) from {0}.ident join (select number as lane from {0}.lane where kind = 0) l \
+         array['1'], null, null, null, null, null, null, null, null, null, null, null, null) from {0}.ident join (select number as lane from {0}.lane where kind = 0) l \
          on true where id = '{known}'",
         schema.name()
     );

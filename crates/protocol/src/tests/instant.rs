@@ -22,7 +22,8 @@ proptest! {
         let text = instant.to_string();
         prop_assert_eq!(text.parse::<Instant>().unwrap().0, instant);
         let day: u32 = text[8..10].parse().unwrap();
-        if day <= 28 {
+        // Of the last year some instants are too late.
+        if day <= 28 && !text.starts_with("9999") {
             prop_assert_eq!(plain(text.as_bytes()), Some(instant));
         }
     }
