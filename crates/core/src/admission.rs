@@ -222,6 +222,11 @@ impl Policy {
         concurrency.is_some() || rate.is_some() || *fair || weight.is_some() || ordered.is_some()
     }
 
+    /// Whether how many run decides whether one more may.
+    pub fn counts_running(&self) -> bool {
+        self.concurrency.is_some() || self.ordered.is_some()
+    }
+
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
         *self == Policy::default()

@@ -9,7 +9,7 @@
 //! - `enter`: where jobs go that come or come back, and which keys are noted then
 //! - `desk`: what is known under the lock, and who stands where; no IO
 //! - `read`, `write`: fill the desk, and write down what was decided there
-//! - `settle`: serves lines
+//! - `foresee`, `settle`: serves lines, and reads what that takes at once
 //! - `give`: claims
 //! - `ordered`: who comes first in the order of a key
 //! - `turns`: whose turn it is in fair queues
@@ -20,6 +20,7 @@ pub(crate) mod bounds;
 pub(crate) mod budgets;
 mod desk;
 mod enter;
+mod foresee;
 mod give;
 mod ordered;
 mod policies;

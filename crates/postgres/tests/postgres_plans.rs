@@ -142,7 +142,7 @@ async fn counting_jobs_of_a_key_looks_at_no_others() {
         ),
         (
             "ready",
-            format!("(select sum(amount) from {name}.key_ready(array[{rare}], 1000)) = 3"),
+            format!("(select sum(amount) from {name}.key_ready(array[{rare}], array[1000])) = 3"),
             6,
         ),
         (

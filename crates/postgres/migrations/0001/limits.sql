@@ -37,15 +37,8 @@ create table taskwright.line_note (
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 create index line_note_namespace on taskwright.line_note (namespace, number);
 
--- Who stands in a line, in which order; and which jobs with a key are ready or run. `state + 0`: so that
--- a statement which says so can use no other index, however cheap that looks to the planner while most
--- jobs are in another state. A list of entries that are not yet in the index would be searched by every
--- look, so there is none.
+-- Who stands in a line, in which order.
 create index job_line on taskwright.job (line, lane, rank, seq) where state = 3;
-create index job_keys_ready on taskwright.job using gin (keys) with (fastupdate = off)
-    where state + 0 = 1 and keys is not null;
-create index job_keys_running on taskwright.job using gin (keys) with (fastupdate = off)
-    where state + 0 = 5 and keys is not null;
 
 -- Whether anything in a namespace limits what may start.
 create function taskwright.is_limited(p_namespace integer) returns boolean
@@ -96,7 +89,8 @@ language sql stable set enable_seqscan = off set jit = off as $$
     select l.line, l.namespace from line l limit p_limit;
 $$;
 
--- Takes the lock of a namespace, and up to `p_notes` of the keys that are to be served.
+-- Takes the lock of a namespace, and up to `p_notes` of the keys that are to be served. Of these, it
+-- answers those that have a line or a timer: with the others there is nothing to do.
 create function taskwright.open_desk(p_namespace integer, p_now bigint, p_notes integer)
 returns table (now bigint, version bigint, noted bigint[], is_full boolean)
 language plpgsql set enable_seqscan = off set jit = off as $$
@@ -115,7 +109,11 @@ begin
     select array_agg(distinct number), count(*) into v_noted, v_count from gone;
     return query select taskwright.time_of(p_now), coalesce((
             select m.version from taskwright.limits m where m.namespace = p_namespace), 0),
-        coalesce(v_noted, '{}'), v_count >= p_notes;
+        array(select n.number from unnest(v_noted) n(number)
+              where exists (select from taskwright.job j where j.state = 3 and j.line = n.number)
+                 or exists (select from taskwright.line_timer t
+                            where t.number = n.number and t.namespace = p_namespace)),
+        v_count >= p_notes;
 end $$;
 
 -- Begins a claim where something is limited: takes the lock, and makes the worker known. `verdict`: 0
@@ -178,8 +176,9 @@ begin
     end if;
     return query select c.* from taskwright.candidates(
         p_now, v_lanes, v_from, array_fill(-1::bigint, array[cardinality(v_lanes)]),
-        -- Twice the share of each lane, should all have as many.
-        least(300, 2::bigint * p_max / cardinality(v_lanes) + 12)::integer, p_busy) c;
+        -- Of a lane alone, some more than are wanted; of several, twice the share of each.
+        case when cardinality(v_lanes) = 1 then least(1200, p_max::bigint + 12)
+             else least(300, 2::bigint * p_max / cardinality(v_lanes) + 12) end::integer, p_busy) c;
 end $$;
 
 -- Jobs that are ready in lanes, the first of each lane behind a rank and number.
@@ -252,37 +251,6 @@ begin
             where j.line = l.number and j.lane = l.lane and j.state = 3
               and (j.rank, j.seq) > (l.rank, l.seq) and j.seq <> all(p_busy)
             order by j.rank, j.seq limit p_slice) j;
-end $$;
-
--- What keys have used: how many of their jobs run, and when the next start is due.
-create function taskwright.key_usage(p_namespace integer, p_number bigint[])
-returns table (number bigint, running bigint, arrival bigint)
-language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
-#variable_conflict use_column
-begin
-    return query
-        select n.number,
-               (select count(*) from taskwright.job j
-                where j.state + 0 = 5 and j.keys is not null and j.keys @> array[n.number]),
-               coalesce((select a.at from taskwright.arrival a
-                         where a.number = n.number and a.namespace = p_namespace), 0)
-        from unnest(p_number) n(number);
-end $$;
-
--- How many jobs with a key are ready, by lane. It looks at no more than `p_limit` (null: all) of each
--- key, in no order.
-create function taskwright.key_ready(p_number bigint[], p_limit bigint)
-returns table (number bigint, lane integer, amount bigint)
-language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
-#variable_conflict use_column
-begin
-    return query
-        select n.number, j.lane, count(*)
-        from unnest(p_number) n(number), lateral (
-            select j.lane from taskwright.job j
-            where j.state + 0 = 1 and j.keys is not null and j.keys @> array[n.number]
-            limit p_limit) j
-        group by 1, 2;
 end $$;
 
 -- How many jobs of each lane of a namespace run.

@@ -12,23 +12,24 @@ create table taskwright.turn (
 create index turn_clock on taskwright.turn (clock, at);
 
 -- Those ready jobs that have a turn: a rank below `turns::END`.
-create index job_keys_turn on taskwright.job using gin (keys) with (fastupdate = off)
-    where state + 0 = 1 and keys is not null and rank < -2305843009213693952;
+-- A group is the first key of its jobs.
+create index job_turn on taskwright.job ((keys[1]), rank)
+    where state + 0 = 1 and keys[1] is not null and rank < -2305843009213693952;
 create index job_turn_due on taskwright.job (lane, run_at)
     where state = 1 and rank < -2305843009213693952;
 
--- The ready jobs with these keys that have a turn.
+-- The ready jobs of these groups that have a turn.
 create function taskwright.key_turns(p_number bigint[])
 returns table (number bigint, lane integer, rank bigint, seq bigint)
-language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql stable set enable_seqscan = off set enable_bitmapscan = off set jit = off
+set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
     return query
         select n.number, j.lane, j.rank, j.seq
         from unnest(p_number) n(number), lateral (
             select j.lane, j.rank, j.seq from taskwright.job j
-            where j.state + 0 = 1 and j.keys is not null and j.rank < -2305843009213693952
-              and j.keys @> array[n.number]) j;
+            where j.state + 0 = 1 and j.keys[1] = n.number and j.rank < -2305843009213693952) j;
 end $$;
 
 -- Notes what clocks show, and the turns after the newest starts of groups.

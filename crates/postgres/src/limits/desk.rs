@@ -1,7 +1,7 @@
 //! What is known of a namespace while its lock is held: jobs that wait, the room of keys, queues and
 //! tasks, and where each job is to stand. No IO: `settle` fills it, and writes down what has changed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use taskwright_core::{
@@ -283,27 +283,34 @@ impl Desk {
         }
     }
 
-    /// Brings what was just read of the database on a key to where jobs have been put meanwhile.
-    pub fn catch_up_ready(&mut self, key: Number) {
-        let moved = self.moved().filter(|(_, job)| job.keys.contains(&key));
-        let moved: Vec<_> = moved.map(|(_, job)| (job.was, job.lane, job.stand)).collect();
-        for ((old_lane, old, _), lane, stand) in moved {
+    /// Brings what was just read of the database on keys to where jobs have been put meanwhile.
+    pub fn catch_up_ready(&mut self, keys: &[Number]) {
+        let keys: HashSet<Number> = keys.iter().copied().collect();
+        let of_them = |job: &Waiting| -> Vec<Number> {
+            job.keys.iter().copied().filter(|key| keys.contains(key)).collect()
+        };
+        let moved = self.moved().map(|(_, job)| (of_them(job), job.was, job.lane, job.stand));
+        let moved: Vec<_> = moved.filter(|(keys, ..)| !keys.is_empty()).collect();
+        for (keys, (old_lane, old, _), lane, stand) in moved {
             if old == Stand::Ready {
-                self.count_ready(&[key], old_lane, false);
+                self.count_ready(&keys, old_lane, false);
             }
             if stand == Stand::Ready {
-                self.count_ready(&[key], lane, true);
+                self.count_ready(&keys, lane, true);
             }
         }
     }
 
-    /// The same for who stands in the line of a key.
-    pub fn catch_up_line(&mut self, key: Number) {
-        let parked = self.moved().filter(|(_, job)| job.stand == Stand::Line(key));
-        let parked: Vec<_> = parked.map(|(seq, job)| (job.lane, (job.rank, seq))).collect();
-        let line = self.lines.entry(key).or_default();
-        for (lane, order) in parked {
-            line.entry(lane).or_default().found.insert(order);
+    /// The same for who stands in the lines of keys.
+    pub fn catch_up_lines(&mut self, keys: &[Number]) {
+        let keys: HashSet<Number> = keys.iter().copied().collect();
+        let parked = self.moved().filter_map(|(seq, job)| match job.stand {
+            Stand::Line(key) => Some((key, job.lane, (job.rank, seq))),
+            Stand::Ready | Stand::Given => None,
+        });
+        let parked: Vec<_> = parked.filter(|(key, ..)| keys.contains(key)).collect();
+        for (key, lane, order) in parked {
+            self.lines.entry(key).or_default().entry(lane).or_default().found.insert(order);
         }
     }
 

@@ -317,10 +317,13 @@ impl Settling<'_> {
     /// Reads what queues and tasks with a policy have used.
     pub async fn read_subjects(&mut self) -> Result<(), Fault> {
         let set = std::sync::Arc::clone(&self.desk.set);
-        let of_lanes =
-            set.policies.iter().map(|(subject, _)| subject).take_while(|it| is_of_lane(it));
-        let numbered = |subject| Some((lane_number(&self.desk.name, subject)?, subject));
-        let of_lanes: Vec<(Number, &Subject)> = of_lanes.filter_map(numbered).collect();
+        let of_lanes = set.policies.iter().take_while(|(subject, _)| is_of_lane(subject));
+        let limited: Vec<(&Subject, &Policy)> = of_lanes
+            .filter(|(_, policy)| policy.counts_running() || policy.rate.is_some())
+            .collect();
+        let counts_running = limited.iter().any(|(_, policy)| policy.counts_running());
+        let numbered = |(subject, _)| Some((lane_number(&self.desk.name, subject)?, subject));
+        let of_lanes: Vec<(Number, &Subject)> = limited.into_iter().filter_map(numbered).collect();
         if of_lanes.is_empty() {
             return Ok(());
         }
@@ -338,6 +341,9 @@ impl Settling<'_> {
             let arrival = taskwright_core::Timestamp::from_micros(get(row, "at")?);
             let number = get::<i64>(row, "number")?.cast_unsigned();
             self.desk.subjects.insert(number, Usage { running: 0, arrival });
+        }
+        if !counts_running {
+            return Ok(());
         }
         let rows = self
             .tx

@@ -126,12 +126,11 @@ impl Settling<'_> {
         &mut self,
         key: Number,
         policy: &Policy,
-        asked: &[Number],
     ) -> Result<Option<i64>, Fault> {
         if self.desk.room_of_key(key, policy) == 0 {
             return Ok(None);
         }
-        self.read_heads(asked).await?;
+        self.read_heads(&[key]).await?;
         let head = self.desk.heads.get(&key).copied().flatten();
         let stands =
             |seq: &i64| self.desk.jobs.get(seq).is_some_and(|job| job.stand == Stand::Line(key));

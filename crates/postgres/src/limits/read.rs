@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use taskwright_core::rank::{AGING_DEFAULT, fifo};
-use taskwright_core::{Timestamp, Usage};
+use taskwright_core::{Policy, Timestamp, Usage};
 use taskwright_store::Result;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -18,13 +18,14 @@ use crate::link::Argument;
 use crate::row::get;
 
 /// About how many jobs in lines are read at first, of all keys that are asked for, …
-const SLICES: usize = 600;
+const SLICES: usize = 2_000;
 /// … and of one line where those were not enough.
 const MORE: i32 = 300;
 /// Ready jobs of a key that are counted at first: a key seldom has room for more.
-const SAMPLE: u32 = 1_000;
+const SAMPLE_MIN: u32 = 100;
+const SAMPLE_MAX: u32 = 1_000;
 /// Keys that are read at once.
-pub(super) const KEYS: usize = 200;
+pub(super) const KEYS: usize = 1_000;
 
 /// The numbers of keys, as the database has them.
 pub(super) fn signed(numbers: &[Number]) -> Vec<i64> {
@@ -36,14 +37,13 @@ fn unsigned(row: &Row, column: &str) -> Result<Number> {
 }
 
 impl Settling<'_> {
-    /// Reads who stands in the line of a key, and of others that will be asked for next.
-    pub async fn read_lines(&mut self, key: Number) -> Result<(), Fault> {
-        if self.desk.lines.contains_key(&key) {
+    /// Reads who stands in the lines of keys, where that is not known yet.
+    pub async fn read_lines_of(&mut self, keys: &[Number]) -> Result<(), Fault> {
+        let unknown = |key: &&Number| !self.desk.lines.contains_key(*key);
+        let keys: Vec<Number> = keys.iter().filter(unknown).copied().collect();
+        if keys.is_empty() {
             return Ok(());
         }
-        let mut keys = vec![key];
-        keys.extend(self.desk.touched.iter().filter(|key| !self.desk.lines.contains_key(key)));
-        keys.truncate(KEYS);
         self.read_timers(&keys).await?;
         // Of many keys, few jobs each.
         let slice = i32::try_from(SLICES / keys.len()).unwrap_or(1).clamp(2, 64);
@@ -63,9 +63,7 @@ impl Settling<'_> {
             self.desk.lines.insert(*key, HashMap::new());
         }
         self.take_line(&rows, slice).await?;
-        for key in keys {
-            self.desk.catch_up_line(key);
-        }
+        self.desk.catch_up_lines(&keys);
         Ok(())
     }
 
@@ -178,8 +176,11 @@ impl Settling<'_> {
 
     /// Reads what keys have used, where that is not known yet.
     pub async fn read_usages(&mut self, keys: &[Number]) -> Result<(), Fault> {
-        let unknown = |key: &&Number| !self.desk.usages.contains_key(*key);
-        let keys: Vec<Number> = keys.iter().filter(unknown).copied().collect();
+        let unknown = keys.iter().filter(|key| !self.desk.usages.contains_key(*key));
+        // What has a turn and no other limit, or no policy, may always start.
+        let counts = |policy: Policy| policy.counts_running() || policy.rate.is_some();
+        let unknown = unknown.filter(|key| self.policy_of(**key).is_none_or(counts));
+        let keys: Vec<Number> = unknown.copied().collect();
         if keys.is_empty() {
             return Ok(());
         }
@@ -198,32 +199,36 @@ impl Settling<'_> {
         Ok(())
     }
 
-    /// How many jobs with a key are ready beside those of a queue and task, which are to be known only
-    /// up to `room`. Others that will be asked for next are read with it.
-    pub async fn beside(
-        &mut self,
-        key: Number,
-        triple: &Triple,
-        room: u32,
-        next: &[Number],
-    ) -> Result<u32, Fault> {
-        let unknown = |key: &&Number| !self.desk.ready.contains_key(*key);
-        let others = next.iter().filter(|other| **other != key);
-        let keys: Vec<Number> = others.chain([&key]).filter(unknown).copied().collect();
-        if !keys.is_empty() {
-            self.read_ready(&keys, Some(SAMPLE)).await?;
-        }
+    /// How many jobs with a key are ready of a queue and task, which is to be known only up to `room`.
+    pub async fn beside(&mut self, key: Number, triple: &Triple, room: u32) -> Result<u32, Fault> {
+        self.read_ready(&[key]).await?;
         if self.desk.ready_in(key, triple) < room && self.desk.sampled.remove(&key) {
-            self.read_ready(&[key], None).await?;
+            self.count_ready(&[key], &[None]).await?;
         }
         Ok(self.desk.ready_in(key, triple))
     }
 
-    /// Reads how many jobs with keys are ready, of each at most `limit`.
-    async fn read_ready(&mut self, keys: &[Number], limit: Option<u32>) -> Result<(), Fault> {
-        let limit = limit.map(i64::from);
+    /// Reads how many jobs with keys are ready, where that is not known yet: of each no more than it
+    /// is likely to have room for, whose usage is known.
+    pub async fn read_ready(&mut self, keys: &[Number]) -> Result<(), Fault> {
+        let unknown = |key: &&Number| !self.desk.ready.contains_key(*key);
+        let keys: Vec<Number> = keys.iter().filter(unknown).copied().collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let likely = |key: &Number| {
+            let room = self.policy_of(*key).map_or(0, |policy| self.desk.ready_room(*key, &policy));
+            // It counts itself, and there may be jobs of other lanes.
+            Some(i64::from(room.saturating_mul(2).clamp(SAMPLE_MIN, SAMPLE_MAX)))
+        };
+        let limits: Vec<Option<i64>> = keys.iter().map(likely).collect();
+        self.count_ready(&keys, &limits).await
+    }
+
+    /// Counts ready jobs with keys, of each at most as many as its limit says.
+    async fn count_ready(&mut self, keys: &[Number], limits: &[Option<i64>]) -> Result<(), Fault> {
         let arguments: [Argument<'_>; 2] =
-            [(&signed(keys), Type::INT8_ARRAY), (&limit, Type::INT8)];
+            [(&signed(keys), Type::INT8_ARRAY), (&limits, Type::INT8_ARRAY)];
         let rows = self.tx.query("select * from taskwright.key_ready($1, $2)", &arguments).await?;
         self.name_lanes(&rows).await?;
         for key in keys {
@@ -238,11 +243,12 @@ impl Settling<'_> {
             }
             *totals.entry(key).or_default() += amount;
         }
-        let is_cut = |(_, total): &(&Number, &i64)| limit == Some(**total);
-        self.desk.sampled.extend(totals.iter().filter(is_cut).map(|(key, _)| *key));
-        for key in keys {
-            self.desk.catch_up_ready(*key);
+        for (key, limit) in keys.iter().zip(limits) {
+            if totals.get(key).copied() == *limit {
+                self.desk.sampled.insert(*key);
+            }
         }
+        self.desk.catch_up_ready(keys);
         Ok(())
     }
 

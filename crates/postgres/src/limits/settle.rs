@@ -7,7 +7,6 @@ use taskwright_core::{Policy, Timestamp};
 use tokio_postgres::Row;
 
 use super::desk::{Desk, First, Number, Order, Stand, Triple};
-use super::read::KEYS;
 use crate::change::Lacking;
 use crate::connect::Fault;
 use crate::link::Transaction;
@@ -32,7 +31,7 @@ impl Settling<'_> {
     pub async fn settle(&mut self, limit: usize) -> Result<usize, Fault> {
         let mut promoted = 0;
         while let Some(key) = self.desk.touched.pop_first() {
-            self.read_lines(key).await?;
+            self.foresee(key).await?;
             while let Some(seq) = self.next_in_line(key).await? {
                 if promoted == limit {
                     self.desk.touched.insert(key);
@@ -52,25 +51,23 @@ impl Settling<'_> {
         if self.desk.lines.get(&key).is_none_or(HashMap::is_empty) {
             return Ok(None);
         }
-        let (mut room, mut next) = (u32::MAX, Vec::new());
+        let mut room = u32::MAX;
         if let Some(policy) = self.policy_of(key) {
-            let asked = self.asked_next(key);
-            self.read_usages(&asked).await?;
+            self.read_usages(&[key]).await?;
             if policy.ordered.is_some() {
-                return self.next_in_order(key, &policy, &asked).await;
+                return self.next_in_order(key, &policy).await;
             }
             room = self.desk.ready_room(key, &policy);
             if room == 0 {
                 return Ok(None);
             }
-            next = asked;
         }
         let mut full: Vec<Triple> = Vec::new();
         if room < u32::MAX {
             let lanes: Vec<i32> =
                 self.desk.lines.get(&key).into_iter().flatten().map(|(lane, _)| *lane).collect();
             for lane in lanes {
-                if self.ready_beside(key, lane, room, &next).await? >= room {
+                if self.ready_beside(key, lane, room).await? >= room {
                     full.push(self.desk.triple(lane));
                 }
             }
@@ -89,24 +86,21 @@ impl Settling<'_> {
                 }
             }
             match unread {
-                Some(lane) => self.read_further(key, lane).await?,
+                Some(lane) => {
+                    self.read_further(key, lane).await?;
+                    self.foresee_keys(&[key]).await?;
+                }
                 None => return Ok(best.map(|(_, seq)| seq)),
             }
         }
     }
 
-    /// A key, and others with lines that will be served next.
-    fn asked_next(&self, key: Number) -> Vec<Number> {
-        let has_line = |key: &&Number| {
-            self.desk.lines.get(*key).is_some_and(|line| !line.is_empty())
-                && self.policy_of(**key).is_some()
-        };
-        let others = self.desk.touched.iter().filter(has_line).copied();
-        std::iter::once(key).chain(others).take(KEYS).collect()
-    }
-
     pub(super) fn policy_of(&self, key: Number) -> Option<Policy> {
         self.desk.policies.get(&key).copied().flatten()
+    }
+
+    pub(super) fn takes_turns(&self, key: Number) -> bool {
+        self.policy_of(key).is_some_and(|policy| policy.takes_turns())
     }
 
     /// Lets a job leave the line of a key; another of its keys may stop it.
@@ -129,14 +123,14 @@ impl Settling<'_> {
                 }
                 continue;
             }
-            self.read_lines(other).await?;
+            self.read_lines_of(&[other]).await?;
             let stands_before =
                 self.has_line(other, |desk, lane| desk.triple(lane) == triple).await?;
             let is_full = stands_before || {
                 self.read_usages(&[other]).await?;
                 let room = self.desk.ready_room(other, &policy);
                 // It counts itself.
-                self.ready_beside(other, lane, room.saturating_add(1), &[]).await? > room
+                self.ready_beside(other, lane, room.saturating_add(1)).await? > room
             };
             if is_full {
                 self.desk.put(seq, lane, Stand::Line(other), None);
@@ -146,24 +140,14 @@ impl Settling<'_> {
         Ok(())
     }
 
-    /// How many jobs with a key are ready beside those of a lane, up to `room`; of a group that takes
-    /// turns, those that have one. Others that will be asked for next are read with it.
-    async fn ready_beside(
-        &mut self,
-        key: Number,
-        lane: i32,
-        room: u32,
-        next: &[Number],
-    ) -> Result<u32, Fault> {
-        let takes_turns = |key: &Number| self.policy_of(*key).is_some_and(|p| p.takes_turns());
+    /// How many jobs with a key are ready of a lane's queue and task, up to `room`; of a group that takes
+    /// turns, those that have one.
+    async fn ready_beside(&mut self, key: Number, lane: i32, room: u32) -> Result<u32, Fault> {
         let triple = self.desk.triple(lane);
-        if !takes_turns(&key) {
-            let next: Vec<Number> = next.iter().copied().filter(|key| !takes_turns(key)).collect();
-            return self.beside(key, &triple, room, &next).await;
+        if !self.takes_turns(key) {
+            return self.beside(key, &triple, room).await;
         }
-        let mut groups: Vec<Number> = next.iter().copied().filter(takes_turns).collect();
-        groups.push(key);
-        self.read_turns(&groups, lane).await?;
+        self.read_turns(&[key], lane).await?;
         let turns = self.desk.turns.get(&key).and_then(|turns| turns.get(&triple));
         Ok(turns.map_or(0, |turns| u32::try_from(turns.len()).unwrap_or(u32::MAX)))
     }

@@ -1,12 +1,12 @@
 //! Fair queues: whose turn it is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use taskwright_core::{LineKey, turns};
 use tokio_postgres::types::Type;
 
-use super::desk::{Desk, First, Number, Order, Stand};
-use super::read::signed;
+use super::desk::{Desk, First, Number, Order, Stand, Waiting};
+use super::read::{KEYS, signed};
 use super::settle::Settling;
 use crate::connect::Fault;
 use crate::row::get;
@@ -122,6 +122,15 @@ impl Desk {
         Some((self.jobs.get(&seq)?.lane, self.group_of(seq)?.0))
     }
 
+    /// The groups of the candidates that have turns.
+    fn groups_of_candidates(&self) -> Vec<Number> {
+        let with_turns = self.candidates.iter().filter(|((_, part), _)| *part == Part::WithTurn);
+        let jobs = with_turns.flat_map(|(_, slice)| slice.found.iter().take(KEYS));
+        let groups: BTreeSet<Number> =
+            jobs.filter_map(|(_, seq)| Some(self.group_of(*seq)?.0)).collect();
+        groups.into_iter().take(KEYS).collect()
+    }
+
     /// The turn of a job that is to be ready, if its group takes turns; those are known.
     pub fn next_turn(&self, seq: i64) -> Option<i64> {
         let (group, weight) = self.group_of(seq)?;
@@ -155,12 +164,16 @@ impl Desk {
         (signed(&numbers), signed(&clocks), turns)
     }
 
-    /// Brings the turns of a group that were just read to where jobs have been put meanwhile.
-    fn catch_up_turns(&mut self, group: Number) {
-        let moved = self.moved().filter(|(_, job)| job.keys.contains(&group));
-        let moved: Vec<_> =
-            moved.map(|(seq, job)| (seq, job.was, (job.lane, job.stand, job.rank))).collect();
-        for (seq, was, is) in moved {
+    /// Brings the turns of groups that were just read to where jobs have been put meanwhile.
+    fn catch_up_turns(&mut self, groups: &[Number]) {
+        let groups: HashSet<Number> = groups.iter().copied().collect();
+        // A group is the first key of its jobs.
+        let of_them = |job: &Waiting| job.keys.first().copied().filter(|key| groups.contains(key));
+        let moved = self.moved().filter_map(|(seq, job)| Some((of_them(job)?, seq, job)));
+        let moved: Vec<_> = moved
+            .map(|(group, seq, job)| (group, seq, job.was, (job.lane, job.stand, job.rank)))
+            .collect();
+        for (group, seq, was, is) in moved {
             self.note_turn(&[group], seq, was, false);
             self.note_turn(&[group], seq, is, true);
         }
@@ -214,9 +227,7 @@ impl Settling<'_> {
             let at = (get(row, "lane")?, Stand::Ready, get(row, "rank")?);
             self.desk.note_turn(&[group], get(row, "seq")?, at, true);
         }
-        for group in groups {
-            self.desk.catch_up_turns(group);
-        }
+        self.desk.catch_up_turns(&groups);
         Ok(())
     }
 
@@ -235,7 +246,9 @@ impl Settling<'_> {
         if self.desk.room_of_key(group, &policy) == 0 {
             return Ok(false);
         }
-        self.read_lines(group).await?;
+        let mut groups = self.desk.groups_of_candidates();
+        groups.push(group);
+        self.read_lines_of(&groups).await?;
         self.has_line(group, |desk, lane| desk.triple(lane) == triple).await
     }
 
