@@ -29,11 +29,13 @@ create table taskwright.line_timer (
 create index line_timer_at on taskwright.line_timer (at);
 
 -- Keys whose line is to be served, as their room may have changed. Only added to, so that no two
--- writers wait for each other.
+-- writers wait for each other. `is_end`: only since an attempt ended, which where it does not count how
+-- many run makes no room.
 create table taskwright.line_note (
     note           bigint generated always as identity primary key,
     namespace      integer not null,
-    number         bigint  not null
+    number         bigint  not null,
+    is_end         boolean not null default false
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 create index line_note_namespace on taskwright.line_note (namespace, number);
 
@@ -90,13 +92,15 @@ language sql stable set enable_seqscan = off set jit = off as $$
 $$;
 
 -- Takes the lock of a namespace, and up to `p_notes` of the keys that are to be served. Of these, it
--- answers those that have a line or a timer: with the others there is nothing to do.
+-- answers those that have a line or a timer: with the others there is nothing to do. `ended`: those that
+-- were noted only since attempts ended.
 create function taskwright.open_desk(p_namespace integer, p_now bigint, p_notes integer)
-returns table (now bigint, version bigint, noted bigint[], is_full boolean)
+returns table (now bigint, version bigint, noted bigint[], ended bigint[], is_full boolean)
 language plpgsql set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 declare
     v_noted bigint[];
+    v_ended bigint[];
     v_count bigint;
 begin
     perform pg_advisory_xact_lock(hashtext('taskwright.limits'), p_namespace);
@@ -104,16 +108,19 @@ begin
         delete from taskwright.line_note n where n.note = any(array(
             select o.note from taskwright.line_note o where o.namespace = p_namespace
             order by o.number limit p_notes))
-        returning n.number
+        returning n.number, n.is_end
+    ), noted as (
+        select number, bool_and(is_end) as is_end, count(*) as amount from gone group by number
     )
-    select array_agg(distinct number), count(*) into v_noted, v_count from gone;
+    select array_agg(number), array_agg(number) filter (where is_end), sum(amount)
+    into v_noted, v_ended, v_count from noted;
     return query select taskwright.time_of(p_now), coalesce((
             select m.version from taskwright.limits m where m.namespace = p_namespace), 0),
         array(select n.number from unnest(v_noted) n(number)
               where exists (select from taskwright.job j where j.state = 3 and j.line = n.number)
                  or exists (select from taskwright.line_timer t
                             where t.number = n.number and t.namespace = p_namespace)),
-        v_count >= p_notes;
+        coalesce(v_ended, '{}'), coalesce(v_count >= p_notes, false);
 end $$;
 
 -- Begins a claim where something is limited: takes the lock, and makes the worker known. `verdict`: 0
@@ -122,7 +129,7 @@ create function taskwright.begin_claim(
     p_now bigint, p_namespace integer, p_worker uuid, p_epoch integer, p_in_process boolean,
     p_claim_seq bigint, p_lease bigint, p_notes integer, p_profile text
 ) returns table (verdict smallint, last bigint, now bigint, version bigint, noted bigint[],
-                 has_suspect boolean, paused text[])
+                 ended bigint[], has_suspect boolean, paused text[])
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
@@ -138,10 +145,11 @@ begin
     if p_claim_seq = 0 or p_claim_seq <= v_last then
         return query select
             case when p_claim_seq = v_last and p_claim_seq > 0 then 2 else 1 end::smallint,
-            coalesce(v_last, 0), v_now, 0::bigint, '{}'::bigint[], false, '{}'::text[];
+            coalesce(v_last, 0), v_now, 0::bigint, '{}'::bigint[], '{}'::bigint[], false,
+            '{}'::text[];
         return;
     end if;
-    return query select 0::smallint, coalesce(v_last, 0), d.now, d.version, d.noted, exists (
+    return query select 0::smallint, coalesce(v_last, 0), d.now, d.version, d.noted, d.ended, exists (
             select from taskwright.job j join taskwright.lane l on l.number = j.lane
             where j.worker = p_worker and j.state = 5 and j.namespace = p_namespace and l.kind = 2),
             array(select q.queue from taskwright.queue q
@@ -382,7 +390,7 @@ begin
         order by m.namespace;
 end $$;
 
--- Forgets what rates have used until now; and some lines, behind the one of this number, are to be
+-- Forgets what rates have used until now and turns that are over; and some lines, behind the one of this number, are to be
 -- served for no reason: if a note is missing, they wait no longer than until then. Answers the number
 -- to go on from; null at the end.
 create function taskwright.tidy_lines(p_now bigint, p_after bigint, p_limit integer) returns bigint
@@ -394,6 +402,7 @@ begin
     delete from taskwright.arrival a where a.ctid = any(array(
         select o.ctid from taskwright.arrival o where o.at <= p_now
         order by o.at limit 10000 for update skip locked));
+    perform taskwright.forget_turns(10000);
     with called as (
         insert into taskwright.line_note (namespace, number)
         select l.namespace, l.number from taskwright.lines_after(p_after, p_limit) l

@@ -32,8 +32,8 @@ begin
         return;
     end if;
     if v_keyed and taskwright.is_limited(p_namespace) then
-        insert into taskwright.line_note (namespace, number)
-        select distinct p_namespace, k.number
+        insert into taskwright.line_note (namespace, number, is_end)
+        select distinct p_namespace, k.number, true
         from taskwright.job j, unnest(j.keys) k(number) where j.ctid = any(v_rows);
     end if;
     with kept as (

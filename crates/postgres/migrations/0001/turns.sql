@@ -9,7 +9,6 @@ create table taskwright.turn (
     at             bigint  not null,
     primary key (number, namespace)
 ) with (fillfactor = 50);
-create index turn_clock on taskwright.turn (clock, at);
 
 -- Those ready jobs that have a turn: a rank below `turns::END`.
 -- A group is the first key of its jobs.
@@ -32,7 +31,8 @@ begin
             where j.state + 0 = 1 and j.keys[1] = n.number and j.rank < -2305843009213693952) j;
 end $$;
 
--- Notes what clocks show, and the turns after the newest starts of groups.
+-- Notes what clocks show, and the turns after the newest starts of groups: whoever holds the lock of
+-- the namespace.
 create function taskwright.note_turns(
     p_namespace integer, p_number bigint[], p_clock bigint[], p_turn bigint[]
 ) returns void
@@ -42,8 +42,21 @@ begin
     select p_namespace, n.number, n.clock, n.at
     from unnest(p_number, p_clock, p_turn) n(number, clock, at)
     on conflict (number, namespace) do update set clock = excluded.clock, at = excluded.at;
-    -- What the clock has passed says nothing any more.
-    delete from taskwright.turn t using unnest(p_number, p_clock, p_turn) n(number, clock, at)
-    where n.number = n.clock and t.clock = n.clock and t.namespace = p_namespace
-      and t.at <= n.at and t.number <> t.clock;
+end $$;
+
+-- Forgets the turns of up to `p_limit` groups that their clocks have passed: they say nothing any more.
+-- Each claim could do so, but would have to find them by an index that each start changes. It looks at
+-- all of them, once.
+create function taskwright.forget_turns(p_limit integer) returns void
+language plpgsql set enable_seqscan = on set enable_nestloop = off set jit = off as $$
+declare
+    v_rows tid[];
+begin
+    select array_agg(o.ctid) into v_rows from (
+        select t.ctid from taskwright.turn t
+        join (select number, namespace, at from taskwright.turn where number = clock) c
+            on c.number = t.clock and c.namespace = t.namespace
+        where t.number <> t.clock and t.at <= c.at
+        limit p_limit for update of t skip locked) o;
+    delete from taskwright.turn t where t.ctid = any(v_rows);
 end $$;

@@ -116,8 +116,10 @@ pub(super) struct Desk {
     pub timers: HashMap<Number, Option<Timestamp>>,
     /// Keys of `timers` that are to be noted anew.
     pub retimed: BTreeSet<Number>,
-    /// Keys whose lines are to be served.
+    /// Keys whose lines are to be served, …
     pub touched: BTreeSet<Number>,
+    /// … and those of them only since attempts ended.
+    pub ended: HashSet<Number>,
     /// Ready jobs of the lanes that a claim may take from.
     pub candidates: HashMap<(i32, Part), Slice>,
     /// The turns of groups: those that ready jobs have, by queue and task, …
@@ -173,6 +175,7 @@ impl Desk {
             timers: HashMap::new(),
             retimed: BTreeSet::new(),
             touched: BTreeSet::new(),
+            ended: HashSet::new(),
             candidates: HashMap::new(),
             turns: HashMap::new(),
             shown: HashMap::new(),
@@ -225,6 +228,9 @@ impl Desk {
         (job.lane, job.stand, job.rank) = (lane, stand, turn.unwrap_or(job.age));
         let (order, keys, is_over) = ((job.rank, seq), job.keys.clone(), job.is_over);
         self.touched.extend(&keys);
+        keys.iter().for_each(|key| {
+            self.ended.remove(key);
+        });
         match old {
             Stand::Ready => {
                 self.count_ready(&keys, old_lane, false);

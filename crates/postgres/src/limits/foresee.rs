@@ -28,7 +28,7 @@ impl Settling<'_> {
     /// in them, where there is room for one more to be ready.
     pub async fn foresee_keys(&mut self, lines: &[Number]) -> Result<(), Fault> {
         let with_jobs = lines.iter().copied().filter(|key| self.desk.has_found(*key));
-        let with_jobs: Vec<Number> = with_jobs.collect();
+        let with_jobs: Vec<Number> = with_jobs.filter(|key| !self.has_no_more_room(*key)).collect();
         self.read_rooms(&with_jobs).await?;
         let with_room = with_jobs.iter().filter(|key| self.may_call(**key));
         let others = self.desk.keys_in_lines(with_room.copied());

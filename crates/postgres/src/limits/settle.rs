@@ -32,6 +32,9 @@ impl Settling<'_> {
         let mut promoted = 0;
         while let Some(key) = self.desk.touched.pop_first() {
             self.foresee(key).await?;
+            if self.has_no_more_room(key) {
+                continue;
+            }
             while let Some(seq) = self.next_in_line(key).await? {
                 if promoted == limit {
                     self.desk.touched.insert(key);
@@ -44,6 +47,13 @@ impl Settling<'_> {
             self.desk.set_timer(key, has_line);
         }
         Ok(promoted)
+    }
+
+    /// Whether nothing has happened with a key but that attempts ended, and how many run counts for
+    /// nothing there.
+    pub(super) fn has_no_more_room(&self, key: Number) -> bool {
+        let counts = |policy: Policy| policy.counts_running();
+        self.desk.ended.contains(&key) && self.policy_of(key).is_some_and(|it| !counts(it))
     }
 
     /// The first of the line of a key in a lane where it has room for one more to be ready.
@@ -192,6 +202,8 @@ impl PostgresStore {
         let mut desk = Desk::new(now, namespace, name, Arc::clone(&set));
         let noted: Vec<i64> = get(row, "noted")?;
         desk.touched.extend(noted.into_iter().map(i64::cast_unsigned));
+        let ended: Vec<i64> = get(row, "ended")?;
+        desk.ended.extend(ended.into_iter().map(i64::cast_unsigned));
         Ok(desk)
     }
 }
