@@ -114,6 +114,7 @@ fn a_table_of_format_4_is_upgraded_with_its_policies() {
          ALTER TABLE policies DROP COLUMN weight; ALTER TABLE policies DROP COLUMN waiting;
          ALTER TABLE policies DROP COLUMN retry_count; ALTER TABLE policies DROP COLUMN retry_burst;
          ALTER TABLE policies DROP COLUMN retry_period_ms; ALTER TABLE policies DROP COLUMN ordered;
+         ALTER TABLE policies DROP COLUMN strict;
          INSERT INTO policies VALUES ('default', 'queue', 'mail', '', 5, NULL, NULL, NULL);
          PRAGMA user_version = 4;",
     )
@@ -135,7 +136,7 @@ fn a_table_of_format_5_is_upgraded_with_its_policies() {
     let path = directory.path().join("table.db");
     drop(Table::open(&path, 1).unwrap());
     let old = Connection::open(&path).unwrap();
-    let newer = ["retry_count", "retry_period_ms", "retry_burst", "waiting", "ordered"];
+    let newer = ["retry_count", "retry_period_ms", "retry_burst", "waiting", "ordered", "strict"];
     let drops = newer.map(|column| format!("ALTER TABLE policies DROP COLUMN {column};")).concat();
     old.execute_batch(&drops).unwrap();
     old.execute_batch(
