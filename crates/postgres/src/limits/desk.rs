@@ -204,6 +204,9 @@ impl Desk {
 
     /// The level of the jobs of a lane: in a strict queue their priority.
     fn level_of(&self, lane: &Lane) -> i8 {
+        if !self.set.has_strict {
+            return 0;
+        }
         let priority = i8::try_from(lane.priority).unwrap_or_default();
         self.set.policies.level(&lane.queue, priority)
     }

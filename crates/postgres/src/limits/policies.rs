@@ -97,6 +97,7 @@ fn set_from(rows: &[Row]) -> Result<PolicySet> {
             let (subject, policy) = (subject(row)?, policy(row)?);
             set.limits_starts |= policy.limits_starts();
             set.has_bounds |= policy.waiting.is_some();
+            set.has_strict |= policy.strict;
             set.policies.set(subject, Some(policy));
         }
     }
