@@ -273,6 +273,7 @@ macro_rules! conformance {
                 u1_room_goes_to_the_most_urgent_job
                 u1_no_line_holds_up_the_most_urgent_job
                 u1_a_long_line_is_left_by_urgency
+                u1_the_most_urgent_job_leaves_a_line_first
                 u1_what_comes_back_keeps_its_level
                 u1_priorities_are_adjusted_live
                 // ordered groups and keys

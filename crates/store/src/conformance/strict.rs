@@ -1,6 +1,6 @@
 //! Strict queues: priorities are absolute.
 
-use taskwright_core::{Extras, Name, NewJob, Policy, Subject};
+use taskwright_core::{Extras, Name, NewJob, Policy, Rate, Subject};
 
 use super::Harness;
 use super::lines::grouped;
@@ -141,8 +141,7 @@ pub async fn u1_no_line_holds_up_the_most_urgent_job(harness: &dyn Harness) {
     assert_eq!(scene.work_off(&mut worker, 3).await, [12, 13, 11]);
 }
 
-/// Also where more may leave a line than one call promotes, and where a queue becomes strict while jobs
-/// stand in line.
+/// Also where a queue becomes strict while many jobs stand in line.
 pub async fn u1_a_long_line_is_left_by_urgency(harness: &dyn Harness) {
     let scene = Scene::open(harness).await;
     scene.limit(group(), at_once(0)).await;
@@ -156,6 +155,25 @@ pub async fn u1_a_long_line_is_left_by_urgency(harness: &dyn Harness) {
     assert_eq!(scene.work_off(&mut worker, 3).await, [1, 2, 3]);
     scene.add(vec![of_group(300, 2)]).await;
     assert_eq!(scene.work_off(&mut worker, 2).await, [300, 4]);
+}
+
+/// Where a line is served little by little, the most urgent job leaves it first.
+pub async fn u1_the_most_urgent_job_leaves_a_line_first(harness: &dyn Harness) {
+    let scene = Scene::open(harness).await;
+    scene.limit(queue(), strict()).await;
+    let three = Rate { burst: 3, ..Rate::new(3, 30 * HOUR) };
+    scene.limit(group(), Some(Policy { rate: Some(three), ..Policy::default() })).await;
+    let mut worker = Hand::new(1);
+    scene.add((101..=103).map(|number| of_group(number, 0)).collect()).await;
+    assert_eq!(scene.work_off(&mut worker, 3).await, [101, 102, 103]);
+    scene.add_slowly(vec![of_group(1, 0), of_group(2, 0), of_group(3, 1), of_group(4, -1)]).await;
+    assert_eq!(scene.given(&mut worker, 9).await, NOTHING);
+    scene.clock.advance(30 * HOUR);
+    scene.store.sweep(1).await.expect("a sweep");
+    assert_eq!(scene.work_off(&mut worker, 1).await, [3]);
+    scene.sweep().await;
+    assert_eq!(scene.work_off(&mut worker, 2).await, [1, 2]);
+    assert_eq!(scene.given(&mut worker, 9).await, NOTHING);
 }
 
 /// What comes back after a failure, a release or a loss keeps its level; a suspect that the worker may
