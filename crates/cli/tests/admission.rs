@@ -119,6 +119,8 @@ fn what_makes_no_sense_is_told_and_changes_nothing() {
         (&["limit", "key", "k", "--rate", "0/1m"], 1, "zero"),
         (&["limit", "key", "k", "--concurrency", "1", "--remove"], 2, "cannot be used"),
         (&["limit", "key", "k", "--fair"], 1, "only a queue"),
+        (&["limit", "task", "t", "--strict"], 1, "only a queue"),
+        (&["limit", "queue", "q", "--strict", "--fair"], 1, "fair or strict"),
         (&["limit", "queue", "q", "--weight", "2"], 1, "only a group"),
         (&["limit", "group", "g", "--weight", "0"], 1, "1 to 1000"),
         (&["limit", "key", "k", "--waiting", "2"], 1, "only a queue"),
@@ -181,6 +183,23 @@ fn the_groups_of_a_fair_queue_take_turns() {
     let group = |id: &serde_json::Value| store.job(id.as_str().unwrap())["group"].clone();
     let started: Vec<_> = (0..3).map(|_| group(&claim()["id"])).collect();
     assert_eq!(started, ["a", "b", "a"]);
+}
+
+#[test]
+fn the_most_urgent_job_of_a_strict_queue_is_next() {
+    let store = Store::new();
+    let set = store.run(&["limit", "queue", "mail", "--strict"]).exits(0).text();
+    assert_eq!(set, "queue mail: the most urgent job is next\n");
+    let listed = store.run(&["limits", "--json"]).exits(0).json();
+    assert_eq!(listed, [json!({"queue": "mail", "strict": true})]);
+    assert!(store.run(&["limits"]).exits(0).text().contains("strict"));
+
+    let first = store.enqueue(&["send", "--queue", "mail"]);
+    let urgent = store.enqueue(&["send", "--queue", "mail", "--priority", "1"]);
+    let why = store.run(&["why", &first]).exits(0).text();
+    assert!(why.contains("1 job"), "{why}");
+    let claim = || store.run(&["claim", "--queue", "mail", "--json"]).exits(0).json().remove(0);
+    assert_eq!([claim()["id"].clone(), claim()["id"].clone()], [urgent, first]);
 }
 
 /// Who waits behind the 32 of its group that have a turn is told so.

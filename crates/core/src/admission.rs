@@ -41,6 +41,8 @@ pub struct Policy {
     pub rate: Option<Rate>,
     /// Of a queue: its groups take turns ([`turns`]).
     pub fair: bool,
+    /// Of a queue that is not fair: priorities are absolute there ([`Policies::level`]).
+    pub strict: bool,
     /// Of a group, 1 to [`turns::WEIGHT_MAX`]: how many of its jobs start while one does of a group
     /// that has none said. It counts in fair queues.
     pub weight: Option<u32>,
@@ -218,8 +220,9 @@ impl Policy {
 
     /// Whether it says anything of what may start, or when.
     pub fn limits_starts(&self) -> bool {
-        let Policy { concurrency, rate, fair, weight, ordered, .. } = self;
-        concurrency.is_some() || rate.is_some() || *fair || weight.is_some() || ordered.is_some()
+        let Policy { concurrency, rate, fair, strict, weight, ordered, .. } = self;
+        let is_limited = concurrency.is_some() || rate.is_some() || ordered.is_some();
+        is_limited || *fair || *strict || weight.is_some()
     }
 
     /// Whether how many run decides whether one more may.
@@ -402,6 +405,21 @@ impl Policies {
         self.of_queue(queue).is_some_and(|policy| policy.fair)
     }
 
+    /// Whether the priorities of a queue are absolute. Where its groups take turns they are not.
+    pub fn is_strict(&self, queue: &Name) -> bool {
+        self.of_queue(queue).is_some_and(|policy| policy.strict && !policy.fair)
+    }
+
+    /// The level of a job of this queue and priority. Of the jobs of a queue that may start, one of the
+    /// highest level is next, and within a level that of the smallest rank. In a strict queue each
+    /// priority is a level; in others all jobs are of one.
+    ///
+    /// Levels are apart as lanes are: the jobs of a key that are ready as candidates in one level take
+    /// no place from those of another.
+    pub fn level(&self, queue: &Name, priority: i8) -> i8 {
+        if self.is_strict(queue) { priority } else { 0 }
+    }
+
     /// The retry budget of a queue.
     pub fn budget_of(&self, queue: &Name) -> Option<Rate> {
         self.of_queue(queue)?.retries
@@ -419,9 +437,10 @@ impl Policies {
         let policy = match key {
             LineKey::Group { queue, .. } if self.is_fair(queue) => {
                 let own = own.unwrap_or_default();
-                Policy { fair: true, weight: Some(own.weight.unwrap_or(1)), ..own }
+                let weight = Some(own.weight.unwrap_or(1));
+                Policy { fair: true, strict: false, weight, ..own }
             }
-            _ => Policy { fair: false, weight: None, ..own? },
+            _ => Policy { fair: false, strict: false, weight: None, ..own? },
         };
         policy.limits_starts().then_some(policy)
     }

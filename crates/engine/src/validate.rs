@@ -207,6 +207,17 @@ fn check_policy_for(subject: &Subject, policy: Option<&Policy>) -> Result<(), Fa
     if policy.fair && !matches!(subject, Subject::Queue(_)) {
         return Err(invalid("only a queue can be fair: its groups take turns then; name a queue"));
     }
+    if policy.strict && !matches!(subject, Subject::Queue(_)) {
+        return Err(invalid(
+            "only a queue can be strict: its most urgent job is always next then; name a queue",
+        ));
+    }
+    if policy.strict && policy.fair {
+        return Err(invalid(
+            "a queue is fair or strict: where groups take turns, priorities count within a group \
+             only; choose one",
+        ));
+    }
     if policy.ordered.is_some() && !matches!(subject, Subject::Group { .. } | Subject::Key(_)) {
         return Err(invalid(
             "only a group or a limit key can be ordered: its jobs run one after another; name one",

@@ -216,6 +216,11 @@ impl Facts {
             (None, Some(Ahead { jobs: 0, .. })) => {
                 "nothing keeps it from starting: it is the next of its queue".to_owned()
             }
+            (None, Some(_)) if self.policies.is_strict(&self.job.queue) => {
+                "nothing but the jobs before it keeps it from starting: its queue is strict, and \
+                 more urgent ones go first"
+                    .to_owned()
+            }
             (None, _) => "nothing but the jobs before it keeps it from starting".to_owned(),
         };
         Why { id: self.job.id, verdict, blockers, ahead, start }

@@ -55,6 +55,8 @@ pub(crate) struct PolicySet {
     pub limits_starts: bool,
     /// Whether any queue lets only so many jobs wait.
     pub has_bounds: bool,
+    /// Whether any queue is strict.
+    pub has_strict: bool,
 }
 
 /// What this node knows of limits.

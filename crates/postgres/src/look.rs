@@ -135,7 +135,11 @@ impl PostgresStore {
                         or j.max_losses is not null) \
                  order by j.rank, j.seq limit $4) j \
              join taskwright.namespace n on n.number = j.namespace \
-             where l.namespace = $1 and l.queue = $2 order by j.rank, j.seq limit $4"
+             where l.namespace = $1 and l.queue = $2 \
+             order by case when exists (select from taskwright.policy p \
+                     where p.namespace = $1 and p.kind = 0 and p.name = $2 \
+                       and p.is_strict and not p.fair) \
+                 then -l.priority else 0 end, j.rank, j.seq limit $4"
         );
         let rows = self
             .link

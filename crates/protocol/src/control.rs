@@ -35,6 +35,7 @@ struct CommandFields<'a> {
     concurrency: Option<u32>,
     rate: Option<RateFields>,
     fair: Option<bool>,
+    strict: Option<bool>,
     weight: Option<u32>,
     retries: Option<RateFields>,
     waiting: Option<u32>,
@@ -156,6 +157,7 @@ impl CommandFields<'_> {
             concurrency: self.concurrency,
             rate: self.rate.map(Rate::from),
             fair: self.fair.unwrap_or(false),
+            strict: self.strict.unwrap_or(false),
             weight: self.weight,
             retries: self.retries.map(Rate::from),
             waiting: self.waiting,
@@ -166,7 +168,7 @@ impl CommandFields<'_> {
 
     fn refuse_misplaced(&self, at: At) -> Result<()> {
         use CommandWord::{Adjust, Cancel, Delete, Pause, Redrive, Resume, SetPolicy};
-        let fields: [(_, _, &[CommandWord]); 16] = [
+        let fields: [(_, _, &[CommandWord]); 17] = [
             ("id", self.id.is_some(), &[Cancel, Redrive, Adjust, Delete]),
             ("queue", self.queue.is_some(), &[Pause, Resume, SetPolicy]),
             ("task", self.task.is_some(), &[SetPolicy]),
@@ -175,6 +177,7 @@ impl CommandFields<'_> {
             ("concurrency", self.concurrency.is_some(), &[SetPolicy]),
             ("rate", self.rate.is_some(), &[SetPolicy]),
             ("fair", self.fair.is_some(), &[SetPolicy]),
+            ("strict", self.strict.is_some(), &[SetPolicy]),
             ("weight", self.weight.is_some(), &[SetPolicy]),
             ("retries", self.retries.is_some(), &[SetPolicy]),
             ("waiting", self.waiting.is_some(), &[SetPolicy]),

@@ -89,6 +89,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<(Subject, Option<Policy>)> {
         rate: Option<RateFields>,
         #[serde(default)]
         fair: bool,
+        #[serde(default)]
+        strict: bool,
         weight: Option<u32>,
         retries: Option<RateFields>,
         waiting: Option<u32>,
@@ -103,10 +105,10 @@ pub(crate) fn decode(body: &[u8]) -> Result<(Subject, Option<Policy>)> {
         key: fields.key.as_ref(),
     };
     let subject = named.subject(|field, cause| invalid(field, cause), &mut Names::default())?;
-    let Fields { concurrency, fair, weight, waiting, .. } = fields;
+    let Fields { concurrency, fair, strict, weight, waiting, .. } = fields;
     let (rate, retries) = (fields.rate.map(Rate::from), fields.retries.map(Rate::from));
     let ordered = fields.ordered.map(Ordered::from);
-    let policy = Policy { concurrency, rate, fair, weight, retries, waiting, ordered };
+    let policy = Policy { concurrency, rate, fair, strict, weight, retries, waiting, ordered };
     Ok((subject, (!policy.is_empty()).then_some(policy)))
 }
 
@@ -144,6 +146,9 @@ pub(crate) fn write_policy(
     if policy.fair {
         object.flag("fair", true);
     }
+    if policy.strict {
+        object.flag("strict", true);
+    }
     if let Some(weight) = policy.weight {
         object.number("weight", u64::from(weight));
     }
@@ -180,6 +185,8 @@ struct PolicyFields<'a> {
     rate: Option<RateFields>,
     #[serde(default)]
     fair: bool,
+    #[serde(default)]
+    strict: bool,
     weight: Option<u32>,
     retries: Option<RateFields>,
     waiting: Option<u32>,
@@ -200,8 +207,8 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Vec<(Subject, Policy)>> {
         let subject = named.subject(|field, cause| at.invalid(field, cause), &mut names)?;
         let (rate, retries) = (fields.rate.map(Rate::from), fields.retries.map(Rate::from));
         let ordered = fields.ordered.map(Ordered::from);
-        let PolicyFields { concurrency, fair, weight, waiting, .. } = fields;
-        let policy = Policy { concurrency, rate, fair, weight, retries, waiting, ordered };
+        let PolicyFields { concurrency, fair, strict, weight, waiting, .. } = fields;
+        let policy = Policy { concurrency, rate, fair, strict, weight, retries, waiting, ordered };
         Ok((subject, policy))
     });
     policies.collect()

@@ -157,6 +157,22 @@ async fn a_full_queue_answers_429() {
 }
 
 #[tokio::test]
+async fn a_strict_queue_gives_its_most_urgent_job() {
+    let server = Running::start().await;
+    let policy = json!({ "queue": "default", "strict": true });
+    set(&server, policy.clone()).await;
+    assert_eq!(policies(&server).await, json!([policy]));
+    enqueue(&server, json!({ "id": ID, "task": "add" })).await;
+    enqueue(&server, json!({ "id": OTHER, "task": "add", "priority": 1 })).await;
+    let one = json!({ "worker": WORKER, "seq": 1, "max": 1 }).to_string();
+    assert_eq!(server.post("/v1/claim", &one).await.ok()["jobs"][0]["id"], OTHER);
+    let not = json!({ "commands": [{ "command": "set_policy", "queue": "default" }] });
+    server.post("/v1/control", &not.to_string()).await.ok();
+    assert_eq!(policies(&server).await, json!([]));
+    assert_eq!(claim(&server, 2).await[0]["id"], ID);
+}
+
+#[tokio::test]
 async fn bad_input_is_refused_and_changes_nothing() {
     let server = Running::start().await;
     enqueue(&server, json!({ "id": ID, "task": "add", "unique_key": "held" })).await;
@@ -198,6 +214,8 @@ async fn bad_input_is_refused_and_changes_nothing() {
         (json!({ "task": "t", "retries": { "count": 1, "period_ms": 1 } }), &["only a queue"]),
         (json!({ "queue": "q", "retries": { "count": 0, "period_ms": 1 } }), &["budget", "zero"]),
         (json!({ "queue": "q", "waiting": -1 }), &["waiting"]),
+        (json!({ "key": "k", "strict": true }), &["only a queue"]),
+        (json!({ "queue": "q", "strict": true, "fair": true }), &["fair or strict"]),
     ] {
         let refused = server.send("PUT", "/v1/policies", &[JSON], &policy.to_string()).await;
         refused.problem(400, "invalid", words);

@@ -238,8 +238,8 @@ fn policy(limit: &Limit) -> Result<(Subject, Policy)> {
     if limit.burst.is_some() && rate.is_none() {
         return Err(invalid(part, "it has a burst without a rate"));
     }
-    let Limit { concurrency, fair, weight, .. } = *limit;
-    Ok((subject, Policy { concurrency, rate, fair, weight, ..Policy::default() }))
+    let Limit { concurrency, fair, strict, weight, .. } = *limit;
+    Ok((subject, Policy { concurrency, rate, fair, strict, weight, ..Policy::default() }))
 }
 
 fn whole_rate(rate: Frequency, burst: Option<u32>) -> Result<Rate> {

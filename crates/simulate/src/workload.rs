@@ -194,6 +194,9 @@ pub struct Limit {
     /// Of a queue: its groups take turns.
     #[serde(default)]
     pub fair: bool,
+    /// Of a queue that is not fair: its most urgent job is always next.
+    #[serde(default)]
+    pub strict: bool,
     /// Of a group: its share of a fair queue.
     pub weight: Option<u32>,
 }

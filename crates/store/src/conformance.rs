@@ -24,6 +24,7 @@ mod report;
 mod restart;
 mod retention;
 mod scene;
+mod strict;
 mod time;
 mod unique;
 
@@ -55,6 +56,7 @@ pub use policies::*;
 pub use report::*;
 pub use restart::*;
 pub use retention::*;
+pub use strict::*;
 pub use time::*;
 pub use unique::*;
 
@@ -264,6 +266,16 @@ macro_rules! conformance {
                 f8_turns_and_limits_hold_together
                 a1_a_lost_worker_gives_its_room_back
                 a4_a_claim_looks_no_further_than_it_may
+                // strict queues
+                u1_the_most_urgent_job_is_next
+                u1_a_full_queue_becomes_strict
+                u1_levels_are_of_one_queue
+                u1_room_goes_to_the_most_urgent_job
+                u1_no_line_holds_up_the_most_urgent_job
+                u1_a_long_line_is_left_by_urgency
+                u1_the_most_urgent_job_leaves_a_line_first
+                u1_what_comes_back_keeps_its_level
+                u1_priorities_are_adjusted_live
                 // ordered groups and keys
                 o1_a_group_runs_in_order
                 o1_the_head_keeps_its_place

@@ -80,6 +80,11 @@ pub trait Store: Send + Sync + 'static {
     /// without group together. Between queues the rank by age decides, that of the job whose turn it is.
     /// A ready job of such a group that has no turn is put in the line of its group, as one without room.
     ///
+    /// **U1** Within a strict queue (`Policies::is_strict`) a job of the highest level is next, of those the
+    /// one of smallest rank (`rank::first`); between queues rank decides, that of who is next in each. Who
+    /// leaves the line of a key is said in the same way. There jobs of another level stand in no one's
+    /// way: what says how many may be ready of a lane, or behind whom one stands in line, says it of a level.
+    ///
     /// `seq` numbers the claims of one worker, from 1, growing. The same `seq` as the worker's last
     /// claim that gave jobs answers at once those of them that still run, in the same order and with
     /// the same tokens; a lower one, and 0, is an error (`Invalid`), because its jobs may have been

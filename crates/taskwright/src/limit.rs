@@ -25,13 +25,14 @@ use crate::job::IntoDuration;
 /// app.set_limit(Limit::key("api:stripe").rate(100, "1m").burst(10)).await?;
 /// app.set_limit(Limit::group("mail", "*").concurrency(2)).await?; // each customer for itself
 /// app.set_limit(Limit::queue("reports").fair()).await?; // customers take turns
+/// app.set_limit(Limit::queue("alarms").strict()).await?; // the most urgent job is always next
 /// app.set_limit(Limit::queue("sync").retries(100, "1m").waiting(10_000)).await?;
 ///
 /// for limit in app.limits().await? {
 ///     println!("{limit}"); // queue mail: at most 20 at once
 /// }
 /// app.remove_limit(Limit::queue("mail")).await?;
-/// # assert_eq!(app.limits().await?.len(), 4);
+/// # assert_eq!(app.limits().await?.len(), 5);
 /// # Ok(()) }) }
 /// ```
 #[derive(Clone, Debug)]
@@ -122,6 +123,14 @@ impl Limit {
         self
     }
 
+    /// Priorities are absolute in the queue: of its jobs that may start the most urgent is always next,
+    /// however long others have waited; those may wait for ever. Without it a level of priority is a head
+    /// start of a minute. Only for a queue that is not fair.
+    pub fn strict(mut self) -> Self {
+        self.policy.strict = true;
+        self
+    }
+
     /// So many jobs of the group start in a fair queue while one does of a group without a weight; 1 to
     /// 1,000. Only for a group.
     pub fn weight(mut self, weight: u32) -> Self {
@@ -184,6 +193,11 @@ impl Limit {
     /// Whether the groups of the queue take turns.
     pub fn is_fair(&self) -> bool {
         self.policy.fair
+    }
+
+    /// Whether priorities are absolute in the queue.
+    pub fn is_strict(&self) -> bool {
+        self.policy.strict
     }
 
     /// The weight of the group, where it has one.
@@ -256,6 +270,9 @@ impl fmt::Display for Limit {
         parts.extend(self.max_rate().map(|rate| in_time("", rate)));
         if self.policy.fair {
             parts.push("its groups take turns".to_owned());
+        }
+        if self.policy.strict {
+            parts.push("the most urgent job is next".to_owned());
         }
         if let Some(weight) = self.policy.weight {
             parts.push(format!("weight {weight}"));

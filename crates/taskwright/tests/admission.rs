@@ -188,6 +188,31 @@ async fn retries_come_back_by_the_budget_of_their_queue() {
 }
 
 #[tokio::test]
+async fn the_most_urgent_job_of_a_strict_queue_is_next() {
+    for (app, _directory) in stores().await {
+        app.set_limit(Limit::queue("default").strict()).await.unwrap();
+        let (mut low, mut high) = (Vec::new(), Vec::new());
+        for number in 0..2 {
+            low.push(app.enqueue(sync::job(number, 0)).await.unwrap().id());
+            high.push(app.enqueue(sync::job(number, 0).priority(1)).await.unwrap().id());
+        }
+        let consumer = app.consumer(["default"]).unwrap();
+        let mut started = Vec::new();
+        for _ in 0..4 {
+            let job = consumer.claim(1, Duration::ZERO).await.unwrap().remove(0);
+            consumer.complete(&job, &()).await.unwrap();
+            started.push(job.context().job_id());
+        }
+        assert_eq!(started, [high, low].concat());
+        consumer.close().await;
+        assert!(app.limits().await.unwrap()[0].is_strict());
+        let both = Limit::queue("default").strict().fair();
+        assert_eq!(app.set_limit(both).await.unwrap_err().code, ErrorCode::Invalid);
+        app.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_new_jobs() {
     for (app, _directory) in stores().await {
         app.set_limit(Limit::queue("default").waiting(2)).await.unwrap();

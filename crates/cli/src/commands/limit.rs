@@ -13,7 +13,7 @@ use crate::{connect, show};
 /// Limit what may start of a queue, task, group or key, over all workers and machines
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("allowed").required(true).multiple(true).args(["concurrency", "rate", "fair", "weight", "retries", "waiting", "ordered", "remove"]),
+    group = ArgGroup::new("allowed").required(true).multiple(true).args(["concurrency", "rate", "fair", "strict", "weight", "retries", "waiting", "ordered", "remove"]),
     after_help = "It takes the place of the limit that was set for the same before. What runs already goes on, and counts.
 A group or key that ends in * stands for each that begins so, each for itself.
 
@@ -24,6 +24,7 @@ Examples:
   taskwright limit key api:stripe --rate 25/1s --concurrency 5
   taskwright limit queue reports --fair
   taskwright limit group 'gold-*' --queue reports --weight 3
+  taskwright limit queue alarms --strict
   taskwright limit queue sync --retries 100/1m --waiting 10000
   taskwright limit group 'account-*' --queue billing --ordered
   taskwright limit key api:stripe --remove"
@@ -49,6 +50,9 @@ pub struct Arguments {
     /// Of a queue: its groups take turns, so that none waits for the backlog of another
     #[arg(long)]
     fair: bool,
+    /// Of a queue: its most urgent job is always next, however long others have waited
+    #[arg(long)]
+    strict: bool,
     /// Of a group: so many of its jobs start in a fair queue while one does of another, 1 to 1000
     #[arg(long, value_name = "N")]
     weight: Option<u32>,
@@ -68,7 +72,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     waiting: Option<u32>,
     /// Take the limit away
-    #[arg(long, conflicts_with_all = ["concurrency", "rate", "fair", "weight", "retries", "waiting", "ordered"])]
+    #[arg(long, conflicts_with_all = ["concurrency", "rate", "fair", "strict", "weight", "retries", "waiting", "ordered"])]
     remove: bool,
 }
 
@@ -136,6 +140,9 @@ impl Arguments {
         }
         if self.fair {
             limit = limit.fair();
+        }
+        if self.strict {
+            limit = limit.strict();
         }
         if let Some(weight) = self.weight {
             limit = limit.weight(weight);

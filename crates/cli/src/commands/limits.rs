@@ -94,6 +94,7 @@ fn order(limit: &Limit) -> &'static str {
     match limit.order() {
         Some(Ordered::Block) => "dead block",
         Some(Ordered::Skip) => "past dead",
+        None if limit.is_strict() => "strict",
         None => "",
     }
 }

@@ -21,6 +21,8 @@ pub struct LimitLine<'a> {
     rate: Option<RateLine>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     fair: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    strict: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     weight: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,7 +54,8 @@ impl<'a> From<&'a Limit> for LimitLine<'a> {
         let concurrency = limit.max_concurrency();
         let line = |Rate { count, period_ms, burst }| RateLine { count, period_ms, burst };
         let (rate, retries) = (limit.max_rate().map(line), limit.max_retries().map(line));
-        let (fair, weight) = (limit.is_fair(), limit.group_weight());
+        let (fair, strict) = (limit.is_fair(), limit.is_strict());
+        let weight = limit.group_weight();
         let waiting = limit.max_waiting();
         let ordered = limit.order().map(taskwright_core::Ordered::as_str);
         LimitLine {
@@ -63,6 +66,7 @@ impl<'a> From<&'a Limit> for LimitLine<'a> {
             concurrency,
             rate,
             fair,
+            strict,
             weight,
             retries,
             waiting,

@@ -190,6 +190,26 @@ fn groups_of_a_fair_queue_take_turns_by_weight() {
     assert_eq!(of_mail.ready_room(Usage::default(), NOW), turns::READY_MAX);
 }
 
+#[test]
+fn only_a_strict_queue_has_levels() {
+    let mut policies = Policies::default();
+    let (mail, other) = (name("mail"), name("other"));
+    assert_eq!(policies.level(&mail, 7), 0);
+    let strict = Policy { strict: true, ..Policy::default() };
+    assert!(strict.limits_starts() && !strict.is_empty());
+    policies.set(Subject::Queue(mail.clone()), Some(strict));
+    assert_eq!([7, 0, -3].map(|priority| policies.level(&mail, priority)), [7, 0, -3]);
+    assert_eq!(policies.level(&other, 7), 0);
+    let group = LineKey::Group { queue: mail.clone(), group: "a".into() };
+    assert_eq!(policies.of_key(&group), None, "it limits none of its groups");
+    policies.set(Subject::Queue(mail.clone()), Some(Policy { fair: true, ..strict }));
+    assert!(
+        policies.is_fair(&mail) && !policies.is_strict(&mail),
+        "turns count, where both are set"
+    );
+    assert_eq!(policies.level(&mail, 7), 0);
+}
+
 /// The instants of retries of attempts that fail at `NOW`, in seconds after it.
 fn retried(budget: Rate, failures: usize) -> Vec<u64> {
     let mut arrival = Timestamp::ZERO;

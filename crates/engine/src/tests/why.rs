@@ -210,6 +210,27 @@ async fn nobody_is_counted_before_a_job_of_a_fair_queue() {
     assert_eq!(without.verdict, "it waits for the turn of group a: its queue is fair");
 }
 
+/// In a strict queue those are ahead that are more urgent, however old it is.
+#[tokio::test]
+async fn more_urgent_jobs_are_ahead_in_a_strict_queue() {
+    let bench = bench();
+    let strict = Policy { strict: true, ..Policy::default() };
+    bench.limit(Subject::Queue(Name::default_name()), strict).await;
+    bench.add(job(1)).await;
+    bench.clock.advance(Duration::from_secs(3_600));
+    bench.add(JobRequest { priority: 3, ..job(2) }).await;
+    bench.add(JobRequest { priority: 5, ..job(3) }).await;
+    bench.add(JobRequest { priority: 9, ..job(4) }).await;
+    assert_eq!(bench.claim(1, 1).await[0].id, id(4));
+    let ahead = |jobs| Some(Ahead { jobs, is_exact: true });
+    let oldest = bench.why(1).await;
+    assert_eq!((kinds(&oldest), oldest.ahead), (vec![], ahead(2)));
+    assert!(oldest.verdict.ends_with("its queue is strict, and more urgent ones go first"));
+    assert_eq!(bench.why(3).await.ahead, ahead(0));
+    bench.limit(Subject::Queue(Name::default_name()), Policy::default()).await;
+    assert_eq!(bench.why(1).await.ahead, ahead(0), "an hour is more than any head start");
+}
+
 /// In an ordered group it says who is ahead, and what to do about a dead one.
 #[tokio::test]
 async fn a_job_of_an_ordered_group_names_the_head() {

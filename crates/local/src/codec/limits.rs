@@ -27,6 +27,7 @@ const RETRIES_COUNT: Tag = Tag::unsigned(13);
 const RETRIES_PERIOD_MS: Tag = Tag::unsigned(14);
 const RETRIES_BURST: Tag = Tag::unsigned(15);
 const WAITING: Tag = Tag::unsigned(16);
+const STRICT: Tag = Tag::flag(17);
 
 /// Appends the fields and the end of the record.
 pub fn put_policy(writer: &mut Writer<'_>, fact: &PolicyFact) {
@@ -52,6 +53,9 @@ pub fn put_policy(writer: &mut Writer<'_>, fact: &PolicyFact) {
     if policy.fair {
         writer.flag(FAIR);
     }
+    if policy.strict {
+        writer.flag(STRICT);
+    }
     if let Some(weight) = policy.weight {
         writer.unsigned(WEIGHT, weight);
     }
@@ -74,7 +78,7 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
     let (mut namespace, mut queue, mut task) = (None, None, None);
     let (mut group, mut key): (Option<Arc<str>>, Option<Arc<str>>) = (None, None);
     let (mut concurrency, mut count, mut period_ms, mut burst) = (None, None, None, None);
-    let (mut fair, mut weight, mut ordered) = (false, None, None);
+    let (mut fair, mut strict, mut weight, mut ordered) = (false, false, None, None);
     let (mut retries, mut waiting) = ((None, None, None), None);
     while let Some(tag) = reader.tag(RECORD)? {
         match tag {
@@ -88,6 +92,7 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
             RATE_PERIOD_MS => period_ms = Some(reader.unsigned()?),
             RATE_BURST => burst = Some(reader.unsigned()?),
             FAIR => fair = true,
+            STRICT => strict = true,
             WEIGHT => weight = Some(reader.unsigned()?),
             RETRIES_COUNT => retries.0 = Some(reader.unsigned()?),
             RETRIES_PERIOD_MS => retries.1 = Some(reader.unsigned()?),
@@ -113,7 +118,7 @@ pub fn take_policy(reader: &mut Reader<'_>) -> Result<PolicyFact, CodecError> {
         _ => Err(missing("whole rate")),
     };
     let (rate, retries) = (rate((count, period_ms, burst))?, rate(retries)?);
-    let policy = Policy { concurrency, rate, fair, weight, retries, waiting, ordered };
+    let policy = Policy { concurrency, rate, fair, strict, weight, retries, waiting, ordered };
     Ok(PolicyFact {
         namespace: namespace.ok_or(missing("namespace"))?,
         subject,

@@ -5,6 +5,7 @@ use taskwright_core::{LineKey, Name, Policy, StateName, Subject, Timestamp, Usag
 
 use super::Ledger;
 use super::counters::Slot;
+use super::levels::Rung;
 use super::limits::{Key, KeyNumber};
 use crate::change::{Arrival, Change, LaneNumber, Seq};
 
@@ -165,8 +166,8 @@ impl Allowance<'_> {
         };
         let taken = self.of_groups.entry((number, lane)).or_insert(0);
         *taken += 1;
-        *taken >= key.ready_in(lane)
-            && key.lines.contains_key(&lane)
+        *taken >= key.ready_in(Rung::whole(lane))
+            && key.has_line_in(Rung::whole(lane))
             && self.rooms.get(&number) != Some(&0)
     }
 

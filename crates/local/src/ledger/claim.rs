@@ -13,7 +13,7 @@ use taskwright_store::{Claim, ClaimedJob, Error, ErrorKind, Result, WorkerInfo};
 use super::Ledger;
 use super::allowance::{Allowance, Room};
 use super::limits::KeyNumber;
-use super::merge::{FairQueue, Judge, Judgement, Merge, Taken};
+use super::merge::{FairQueue, Judge, Judgement, Merge, Queue, StrictQueue, Taken};
 use super::workers::Worker;
 use crate::change::{Change, LaneNumber, Run, Seq, Vital, WorkerNumber};
 
@@ -131,18 +131,17 @@ impl Ledger {
         let holds_suspect = self.workers.get(number).is_some_and(|worker| worker.suspects > 0);
         let is_limited = self.limits.has_policies(&claim.namespace);
         let mut merge = Merge::default();
-        let mut fair: FxHashMap<usize, FairQueue<'_>> = FxHashMap::default();
+        let mut queues: FxHashMap<usize, Queue<'_>> = FxHashMap::default();
         for &lane_number in lanes.iter() {
             if self.lanes.queue_of(lane_number).paused {
                 continue;
             }
             let lane = self.lanes.get(lane_number);
-            if is_limited && self.is_fair(lane_number) {
-                let queue = fair.entry(lane.queue_index).or_insert_with(|| {
-                    let (clock, ungrouped) = self.clock_of(lane_number);
-                    let turns = &self.limits.turns;
-                    FairQueue::new(turns.shown(clock), turns.shown(ungrouped))
-                });
+            let own = match is_limited {
+                true => self.order_of_queue(lane_number, &mut queues),
+                false => None,
+            };
+            if let Some(queue) = own {
                 queue.add(&lane.ready, false, lane.cost);
                 if !holds_suspect {
                     queue.add(&lane.suspects, true, lane.cost);
@@ -158,11 +157,30 @@ impl Ledger {
             let taken = merge.take(max, &mut InTime(self));
             return Best::of(taken, Vec::new());
         }
-        fair.into_values().for_each(|queue| merge.add_fair(queue));
+        queues.into_values().for_each(|queue| merge.add_queue(queue));
         let (in_time, allowance) = (InTime(self), self.allowance());
         let mut allowed = Allowed { in_time, allowance, full: Vec::new(), looks };
         let taken = merge.take(max, &mut allowed);
         Best::of(taken, allowed.full)
+    }
+
+    /// Of these the queue of a lane, if that has an order of its own; it is begun where it was not.
+    fn order_of_queue<'q, 'l>(
+        &self,
+        number: LaneNumber,
+        queues: &'q mut FxHashMap<usize, Queue<'l>>,
+    ) -> Option<&'q mut Queue<'l>> {
+        let lane = self.lanes.get(number);
+        let begun = if self.is_fair(number) {
+            let (clock, ungrouped) = self.clock_of(number);
+            let turns = &self.limits.turns;
+            Queue::Fair(FairQueue::new(turns.shown(clock), turns.shown(ungrouped)))
+        } else if self.limits.is_strict(&lane.namespace, &lane.queue) {
+            Queue::Strict(StrictQueue::default())
+        } else {
+            return None;
+        };
+        Some(queues.entry(lane.queue_index).or_insert(begun))
     }
 
     /// How many of the jobs fit what is `left` of one answer; the very first always does.
@@ -241,14 +259,22 @@ impl Ledger {
         }
     }
 
-    /// The next jobs over some lanes, as a worker that serves them all would be given them.
+    /// The next jobs over the lanes of a queue, as a worker that serves them all would be given them.
     /// What they cost does not matter to who looks.
-    pub(super) fn next_of(&self, lanes: &[LaneNumber], max: usize) -> Vec<Seq> {
+    pub(super) fn next_of(&self, queue: &super::lanes::Queue, max: usize) -> Vec<Seq> {
         let mut merge = Merge::default();
-        for &number in lanes {
-            merge.add(&self.lanes.get(number).ready, false, 1);
-            merge.add(&self.lanes.get(number).suspects, false, 1);
+        let mut strict = Queue::Strict(StrictQueue::default());
+        let is_strict = self.limits.is_strict(&queue.namespace, &queue.name);
+        for &number in &queue.lanes {
+            let lane = self.lanes.get(number);
+            for jobs in [&lane.ready, &lane.suspects] {
+                match is_strict {
+                    true => strict.add(jobs, false, 1),
+                    false => merge.add(jobs, false, 1),
+                }
+            }
         }
+        merge.add_queue(strict);
         merge.take(max, &mut InTime(self)).jobs
     }
 }

@@ -62,13 +62,13 @@ impl Ledger {
         let Some(entry) = self.jobs.get_mut(&seq) else { return };
         self.args_bytes -= entry.fixed.args.len();
         let vital = entry.vital();
-        let old_rank = entry.rank_at(vital.due_at);
+        let old = (entry.fixed.priority, entry.rank_at(vital.due_at));
         entry.rewrite(rewrite, self.position);
         self.args_bytes += entry.fixed.args.len();
         if rewrite.args.is_some() {
             self.rewritten.push_back((self.position, seq));
         }
-        self.rerank(seq, &vital, old_rank);
+        self.rerank(seq, &vital, old);
         self.place(seq, rewrite.vital, None);
     }
 
@@ -83,7 +83,7 @@ impl Ledger {
 
     fn link(&mut self, seq: Seq, vital: &Vital) {
         let Some(entry) = self.jobs.get(&seq) else { return };
-        let lane_number = entry.fixed.lane;
+        let (lane_number, priority) = (entry.fixed.lane, entry.fixed.priority);
         let expires_at = expires_at(entry, vital);
         let deadline = deadline(entry, vital);
         let lane = self.lanes.get_mut(lane_number);
@@ -92,7 +92,7 @@ impl Ledger {
             State::Available(Place::Ready(rank)) => {
                 let ready =
                     if vital.life.is_suspect() { &mut lane.suspects } else { &mut lane.ready };
-                ready.insert((rank, seq));
+                ready.insert(priority, (rank, seq));
                 let since = &mut self.lanes.queues[queue_index].ready_since;
                 *since.entry(second(vital.due_at)).or_insert(0) += 1;
                 self.became_ready = true;
@@ -124,13 +124,14 @@ impl Ledger {
         let Some(entry) = self.jobs.get(&seq) else { return };
         let expires_at = expires_at(entry, vital);
         let deadline = deadline(entry, vital);
+        let priority = entry.fixed.priority;
         let lane = self.lanes.get_mut(entry.fixed.lane);
         let queue_index = lane.queue_index;
         match vital.life.state {
             State::Available(Place::Ready(rank)) => {
                 let ready =
                     if vital.life.is_suspect() { &mut lane.suspects } else { &mut lane.ready };
-                ready.remove(&(rank, seq));
+                ready.remove(priority, (rank, seq));
                 self.ready -= 1;
                 let since = &mut self.lanes.queues[queue_index].ready_since;
                 if let Some(count) = since.get_mut(&second(vital.due_at)) {

@@ -1,15 +1,16 @@
 //! Lanes: where ready jobs wait, and which of them a worker is offered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use taskwright_core::limits::LANES_MAX;
-use taskwright_core::{Extras, Name, Rank, Requirement, Timestamp};
+use taskwright_core::{Extras, Name, Requirement, Timestamp};
 use taskwright_store::{Profile, Refusal};
 
 use super::counters::Counters;
-use crate::change::{Fixed, Lane as LaneFact, LaneNumber, Seq};
+use super::levels::Levels;
+use crate::change::{Fixed, Lane as LaneFact, LaneNumber};
 
 /// Profiles remembered; beyond that they are matched anew.
 const PROFILES_MAX: usize = 4_096;
@@ -29,10 +30,10 @@ pub struct Lane {
     pub cost: u32,
     /// The queue's place in [`Lanes::queues`].
     pub queue_index: usize,
-    /// Ready jobs, best first.
-    pub ready: BTreeSet<(Rank, Seq)>,
+    /// Ready jobs.
+    pub ready: Levels,
     /// Ready jobs that were lost with their worker so often that a worker gets one at a time.
-    pub suspects: BTreeSet<(Rank, Seq)>,
+    pub suspects: Levels,
     /// Jobs that run.
     pub running: u32,
 }
@@ -157,8 +158,8 @@ impl Lanes {
             cost: requires.slots(),
             requires,
             queue_index,
-            ready: BTreeSet::new(),
-            suspects: BTreeSet::new(),
+            ready: Levels::default(),
+            suspects: Levels::default(),
             running: 0,
         });
         self.lane_numbers.insert(name, number);

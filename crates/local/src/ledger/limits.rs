@@ -10,6 +10,7 @@ use taskwright_core::{
     Extras, LineKey, Name, Policies, Policy, Rank, Subject, Timestamp, Usage, turns,
 };
 
+use super::levels::Rung;
 use super::order::Dead;
 use super::turns::Turns;
 use crate::change::{Arrival, Fixed, LaneNumber, PolicyFact, Seq};
@@ -21,6 +22,8 @@ pub type KeyNumber = u64;
 #[derive(Debug, Default)]
 pub struct Limits {
     pub policies: FxHashMap<Name, Policies>,
+    /// Whether any queue is strict.
+    has_strict: bool,
     pub keys: FxHashMap<KeyNumber, Key>,
     /// When the next start is due by a rate, of keys, queues and tasks.
     pub arrivals: FxHashMap<u64, Timestamp>,
@@ -49,12 +52,12 @@ pub struct Key {
     pub jobs: u32,
     /// Its jobs that run.
     pub running: u32,
-    /// How many of its jobs are ready, by lane.
-    pub ready: FxHashMap<LaneNumber, u32>,
+    /// How many of its jobs are ready, by lane and priority.
+    pub ready: BTreeMap<(LaneNumber, i8), u32>,
     /// The turns of its jobs that are ready and have one, by lane.
     pub turns: BTreeMap<LaneNumber, BTreeSet<(Rank, Seq)>>,
-    /// Who stands in its line, best first, by lane.
-    pub lines: BTreeMap<LaneNumber, BTreeSet<(Rank, Seq)>>,
+    /// Who stands in its line, best first, by lane and priority.
+    pub lines: BTreeMap<(LaneNumber, i8), BTreeSet<(Rank, Seq)>>,
     /// Where it is ordered: its jobs that have not ended.
     pub order: Option<BTreeSet<Seq>>,
     /// Its place in the timer.
@@ -66,13 +69,28 @@ impl Key {
         self.jobs == 0
     }
 
-    /// How many of its jobs are ready in a lane, as candidates: where it takes turns, those that have
-    /// one.
-    pub fn ready_in(&self, lane: LaneNumber) -> u32 {
+    /// How many of its jobs are ready side by side, as candidates: where it takes turns, those that
+    /// have one.
+    pub fn ready_in(&self, rung: Rung) -> u32 {
         match self.takes_turns() {
-            true => self.turns.get(&lane).map_or(0, |turns| turns.len() as u32),
-            false => self.ready.get(&lane).copied().unwrap_or(0),
+            true => self.turns.get(&rung.lane).map_or(0, |turns| turns.len() as u32),
+            false => self.ready.range(rung.range()).map(|(_, ready)| ready).sum(),
         }
+    }
+
+    /// Whether any of its jobs that wait side by side stands in its line.
+    pub fn has_line_in(&self, rung: Rung) -> bool {
+        self.lines.range(rung.range()).next().is_some()
+    }
+
+    /// A job leaves its line; whether it stood there.
+    pub fn leave_line(&mut self, place: (LaneNumber, i8), job: (Rank, Seq)) -> bool {
+        let Some(line) = self.lines.get_mut(&place) else { return false };
+        let stood = line.remove(&job);
+        if line.is_empty() {
+            self.lines.remove(&place);
+        }
+        stood
     }
 
     /// Whether it is a group of a fair queue.
@@ -90,28 +108,28 @@ impl Key {
         self.turns.values().flatten().map(|(turn, _)| *turn)
     }
 
-    /// A job became ready in a lane, at this rank.
-    pub fn note_ready(&mut self, lane: LaneNumber, (rank, seq): (Rank, Seq)) {
-        *self.ready.entry(lane).or_insert(0) += 1;
+    /// A job of this lane and priority became ready, at this rank.
+    pub fn note_ready(&mut self, place: (LaneNumber, i8), (rank, seq): (Rank, Seq)) {
+        *self.ready.entry(place).or_insert(0) += 1;
         if turns::is_turn(rank) {
-            self.turns.entry(lane).or_default().insert((rank, seq));
+            self.turns.entry(place.0).or_default().insert((rank, seq));
         }
     }
 
     /// It is no longer ready.
-    pub fn note_unready(&mut self, lane: LaneNumber, (rank, seq): (Rank, Seq)) {
-        if let Some(ready) = self.ready.get_mut(&lane) {
+    pub fn note_unready(&mut self, place: (LaneNumber, i8), (rank, seq): (Rank, Seq)) {
+        if let Some(ready) = self.ready.get_mut(&place) {
             *ready -= 1;
             if *ready == 0 {
-                self.ready.remove(&lane);
+                self.ready.remove(&place);
             }
         }
         if turns::is_turn(rank)
-            && let Some(of_lane) = self.turns.get_mut(&lane)
+            && let Some(of_lane) = self.turns.get_mut(&place.0)
         {
             of_lane.remove(&(rank, seq));
             if of_lane.is_empty() {
-                self.turns.remove(&lane);
+                self.turns.remove(&place.0);
             }
         }
     }
@@ -145,6 +163,12 @@ impl Limits {
         all
     }
 
+    /// Whether the priorities of a queue are absolute.
+    pub fn is_strict(&self, namespace: &Name, queue: &Name) -> bool {
+        let policies = self.has_strict.then(|| self.policies.get(namespace)).flatten();
+        policies.is_some_and(|policies| policies.is_strict(queue))
+    }
+
     /// Sets a policy as it was set before.
     pub fn restore(&mut self, fact: &PolicyFact) {
         let PolicyFact { namespace, subject, policy } = fact;
@@ -153,6 +177,8 @@ impl Limits {
         if policies.is_empty() {
             self.policies.remove(namespace);
         }
+        let mut all = self.policies.values().flat_map(Policies::iter);
+        self.has_strict = all.any(|(_, policy)| policy.strict);
         let policies = &self.policies;
         for key in self.keys.values_mut().filter(|key| key.namespace == *namespace) {
             key.policy = policies.get(namespace).and_then(|set| set.of_key(&key.key));
@@ -177,30 +203,22 @@ impl Limits {
         policy.room(self.usage(number, key.running), now)
     }
 
-    /// How many jobs with this key may be ready in a lane.
-    fn ready_room(&self, number: KeyNumber, now: Timestamp) -> u32 {
+    /// How many jobs with this key may be ready side by side.
+    pub fn ready_room(&self, number: KeyNumber, now: Timestamp) -> u32 {
         let Some(key) = self.keys.get(&number) else { return u32::MAX };
         let Some(policy) = &key.policy else { return u32::MAX };
         policy.ready_room(self.usage(number, key.running), now)
     }
 
-    /// Whether one more job with this key may be ready in a lane, and none stands in line for that.
-    pub fn has_place(&self, number: KeyNumber, lane: LaneNumber, now: Timestamp) -> bool {
+    /// Whether one more job with this key may be ready there, and none stands in line for that.
+    pub fn has_place(&self, number: KeyNumber, rung: Rung, now: Timestamp) -> bool {
         let Some(key) = self.keys.get(&number) else { return true };
-        !key.lines.contains_key(&lane) && key.ready_in(lane) < self.ready_room(number, now)
+        !key.has_line_in(rung) && key.ready_in(rung) < self.ready_room(number, now)
     }
 
     /// Whether a key has a policy.
     pub fn is_limited(&self, number: KeyNumber) -> bool {
         self.keys.get(&number).is_some_and(|key| key.policy.is_some())
-    }
-
-    /// The best of the line of a key in a lane where it has room for one more to be ready.
-    pub fn next_in_line(&self, number: KeyNumber, now: Timestamp) -> Option<Seq> {
-        let key = self.keys.get(&number)?;
-        let room = self.ready_room(number, now);
-        let open = key.lines.iter().filter(|(lane, _)| key.ready_in(**lane) < room);
-        open.filter_map(|(_, line)| line.first()).min().map(|&(_, seq)| seq)
     }
 
     /// Notes when the line of a key has more room by time alone.

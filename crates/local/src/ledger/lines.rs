@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use taskwright_core::lifecycle::{Event, step};
 use taskwright_core::limits::{CLAIM_LOOKS_MAX, POLICIES_MAX, PROMOTIONS_MAX};
 use taskwright_core::{LineKey, Name, Place, Policy, Rank, State, StateName, Subject};
@@ -87,7 +86,7 @@ impl Ledger {
                     key,
                     jobs: 0,
                     running: 0,
-                    ready: FxHashMap::default(),
+                    ready: BTreeMap::new(),
                     turns: BTreeMap::new(),
                     lines: BTreeMap::new(),
                     order: ordered.map(|_| BTreeSet::new()),
@@ -125,7 +124,8 @@ impl Ledger {
             numbers.iter().for_each(|number| self.limits.forget_if_unused(*number));
             return;
         }
-        let (rank, lane) = (entry.rank_at(vital.due_at), entry.fixed.lane);
+        let rank = entry.rank_at(vital.due_at);
+        let place = (entry.fixed.lane, entry.fixed.priority);
         if numbers.iter().any(|number| !self.limits.keys.contains_key(number)) {
             let fixed = Arc::clone(&entry.fixed);
             self.meet_keys(&fixed);
@@ -137,9 +137,9 @@ impl Ledger {
                 order.insert(seq);
             }
             match vital.life.state {
-                State::Available(Place::Ready(at)) => key.note_ready(lane, (at, seq)),
+                State::Available(Place::Ready(at)) => key.note_ready(place, (at, seq)),
                 State::Available(Place::Line(line)) if line == number => {
-                    key.lines.entry(lane).or_default().insert((rank, seq));
+                    key.lines.entry(place).or_default().insert((rank, seq));
                 }
                 State::Running(_) => key.running += 1,
                 _ => {}
@@ -148,16 +148,36 @@ impl Ledger {
         }
     }
 
-    /// A job that stands in a line has another priority, and so another rank.
-    pub(super) fn rerank(&mut self, seq: Seq, vital: &Vital, old: Rank) {
-        let State::Available(Place::Line(number)) = vital.life.state else { return };
+    /// A job that waits has another priority, and so another rank in a line.
+    pub(super) fn rerank(&mut self, seq: Seq, vital: &Vital, (old, old_rank): (i8, Rank)) {
         let Some(entry) = self.jobs.get(&seq) else { return };
-        let (new, lane) = (entry.rank_at(vital.due_at), entry.fixed.lane);
-        let line = self.limits.keys.get_mut(&number).and_then(|key| key.lines.get_mut(&lane));
-        if let Some(line) = line
-            && line.remove(&(old, seq))
-        {
-            line.insert((new, seq));
+        let (lane, new) = (entry.fixed.lane, entry.fixed.priority);
+        match vital.life.state {
+            State::Available(Place::Ready(rank)) if old != new => {
+                let of_lane = self.lanes.get_mut(lane);
+                let ready = match vital.life.is_suspect() {
+                    true => &mut of_lane.suspects,
+                    false => &mut of_lane.ready,
+                };
+                ready.remove(old, (rank, seq));
+                ready.insert(new, (rank, seq));
+                let keys = entry.keys();
+                for number in keys.iter().flat_map(|keys| keys.iter()) {
+                    if let Some(key) = self.limits.keys.get_mut(number) {
+                        key.note_unready((lane, old), (rank, seq));
+                        key.note_ready((lane, new), (rank, seq));
+                    }
+                }
+            }
+            State::Available(Place::Line(number)) => {
+                let rank = entry.rank_at(vital.due_at);
+                if let Some(key) = self.limits.keys.get_mut(&number)
+                    && key.leave_line((lane, old), (old_rank, seq))
+                {
+                    key.lines.entry((lane, new)).or_default().insert((rank, seq));
+                }
+            }
+            _ => {}
         }
     }
 
@@ -166,7 +186,8 @@ impl Ledger {
     pub(super) fn unlink_keys(&mut self, seq: Seq, vital: &Vital) {
         let Some(entry) = self.jobs.get(&seq) else { return };
         let Some(numbers) = entry.keys() else { return };
-        let (rank, lane) = (entry.rank_at(vital.due_at), entry.fixed.lane);
+        let rank = entry.rank_at(vital.due_at);
+        let place = (entry.fixed.lane, entry.fixed.priority);
         if vital.life.state.name() == StateName::Dead {
             self.limits.dead.forget(seq);
         }
@@ -177,14 +198,9 @@ impl Ledger {
                 order.remove(&seq);
             }
             match vital.life.state {
-                State::Available(Place::Ready(at)) => key.note_unready(lane, (at, seq)),
+                State::Available(Place::Ready(at)) => key.note_unready(place, (at, seq)),
                 State::Available(Place::Line(line)) if line == number => {
-                    if let Some(places) = key.lines.get_mut(&lane) {
-                        places.remove(&(rank, seq));
-                        if places.is_empty() {
-                            key.lines.remove(&lane);
-                        }
-                    }
+                    key.leave_line(place, (rank, seq));
                 }
                 State::Running(_) => key.running -= 1,
                 _ => {}
@@ -273,13 +289,13 @@ impl Ledger {
 
     fn promote(&mut self, seq: Seq, number: KeyNumber) {
         let Some(entry) = self.jobs.get(&seq) else { return };
-        let (vital, lane) = (entry.vital(), entry.fixed.lane);
+        let vital = entry.vital();
         let rank = self.next_turn(seq).unwrap_or_else(|| entry.rank_at(vital.due_at));
         let Ok(mut life) = step(&vital.life, &Event::Promote { rank }) else { return };
         let keys = entry.keys();
         let others = keys.iter().flat_map(|keys| keys.iter().copied()).filter(|&key| key != number);
         let mut limited = others.filter(|&other| self.limits.is_limited(other));
-        let stopping = limited.find(|other| !self.has_place(*other, seq, lane));
+        let stopping = limited.find(|other| !self.has_place(*other, seq));
         if let Some(key) = stopping
             && let Ok(parked) = step(&life, &Event::Park { key })
         {

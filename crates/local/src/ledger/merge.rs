@@ -1,10 +1,11 @@
 //! Merges sorted lines of ready jobs.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, btree_set};
+use std::collections::{BTreeMap, BinaryHeap, btree_set};
 
 use taskwright_core::{Rank, turns};
 
+use super::levels::Levels;
 use crate::change::Seq;
 
 /// What becomes of a job that a claim looks at.
@@ -42,23 +43,25 @@ pub(super) struct Taken {
     pub calls_others: bool,
 }
 
-/// Lines of jobs, and those of fair queues.
+/// Lines of jobs, and queues that have an order of their own.
 #[derive(Default)]
 pub(super) struct Merge<'a> {
     plain: Lines<'a>,
-    fair: Vec<FairQueue<'a>>,
+    queues: Vec<Queue<'a>>,
 }
 
 impl<'a> Merge<'a> {
-    /// Adds a line, whose jobs take so many slots each. Of all bounded lines together at most one job
+    /// Adds the jobs of a lane, which take so many slots each. Of all bounded lines together at most one job
     /// is taken.
-    pub fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool, cost: u32) {
-        self.plain.add(line.range(..), is_bounded, cost);
+    pub fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: u32) {
+        for (_, line) in jobs.iter() {
+            self.plain.add(line.range(..), is_bounded, cost);
+        }
     }
 
-    /// Adds a fair queue.
-    pub fn add_fair(&mut self, queue: FairQueue<'a>) {
-        self.fair.push(queue);
+    /// Adds a queue that has an order of its own.
+    pub fn add_queue(&mut self, queue: Queue<'a>) {
+        self.queues.push(queue);
     }
 
     /// The first jobs, for up to `max` slots, of those that are judged to be taken; up to one that calls
@@ -68,18 +71,18 @@ impl<'a> Merge<'a> {
         let mut bound_is_used = false;
         while taken.slots < max && !taken.calls_others {
             let plain = self.plain.head();
-            let fair = self.fair.iter_mut().enumerate().filter_map(|(index, queue)| {
-                let seq = queue.head(judge, bound_is_used)?;
-                Some((judge.age(seq), seq, index))
+            let queues = self.queues.iter_mut().enumerate().filter_map(|(index, queue)| {
+                let (rank, seq) = queue.head(judge, bound_is_used)?;
+                Some((rank, seq, index))
             });
-            let chosen = match (plain, fair.min()) {
+            let chosen = match (plain, queues.min()) {
                 (Some(plain), Some((rank, seq, index))) if (rank, seq) < plain => Some(index),
                 (None, Some((.., index))) => Some(index),
                 (Some(_), _) => None,
                 (None, None) => break,
             };
             let lines = match chosen {
-                Some(index) => self.fair[index].lines(),
+                Some(index) => self.queues[index].lines(),
                 None => &mut self.plain,
             };
             let Some((_, seq)) = lines.head() else { break };
@@ -100,7 +103,7 @@ impl<'a> Merge<'a> {
                     taken.calls_others = judgement == Judgement::TakeAndCall;
                     bound_is_used |= is_bounded;
                     if let Some(index) = chosen {
-                        self.fair[index].take();
+                        self.queues[index].take();
                         continue;
                     }
                 }
@@ -114,6 +117,81 @@ impl<'a> Merge<'a> {
             lines.advance();
         }
         taken
+    }
+}
+
+/// A queue that has an order of its own.
+pub(super) enum Queue<'a> {
+    Fair(FairQueue<'a>),
+    Strict(StrictQueue<'a>),
+}
+
+impl<'a> Queue<'a> {
+    /// Adds the jobs of a lane of the queue, which take so many slots each.
+    pub fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: u32) {
+        match self {
+            Queue::Fair(queue) => queue.add(jobs, is_bounded, cost),
+            Queue::Strict(queue) => queue.add(jobs, is_bounded, cost),
+        }
+    }
+
+    /// Who is next, of those that may be thought of, and the rank that counts between queues.
+    fn head(&mut self, judge: &mut impl Judge, bound_is_used: bool) -> Option<(Rank, Seq)> {
+        match self {
+            Queue::Fair(queue) => {
+                let seq = queue.head(judge, bound_is_used)?;
+                Some((judge.age(seq), seq))
+            }
+            Queue::Strict(queue) => queue.head(judge, bound_is_used),
+        }
+    }
+
+    /// The lines in which `head` found who is next.
+    fn lines(&mut self) -> &mut Lines<'a> {
+        match self {
+            Queue::Fair(queue) => queue.lines(),
+            Queue::Strict(queue) => queue.lines(),
+        }
+    }
+
+    /// That job starts.
+    fn take(&mut self) {
+        match self {
+            Queue::Fair(queue) => queue.take(),
+            Queue::Strict(queue) => queue.lines().advance(),
+        }
+    }
+}
+
+/// A strict queue: its jobs apart by priority.
+#[derive(Default)]
+pub(super) struct StrictQueue<'a> {
+    levels: BTreeMap<Reverse<i8>, Lines<'a>>,
+    /// The level of who is next.
+    next: Reverse<i8>,
+}
+
+impl<'a> StrictQueue<'a> {
+    fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: u32) {
+        for (priority, line) in jobs.iter() {
+            let level = self.levels.entry(Reverse(priority)).or_default();
+            level.add(line.range(..), is_bounded, cost);
+        }
+    }
+
+    fn head(&mut self, judge: &mut impl Judge, bound_is_used: bool) -> Option<(Rank, Seq)> {
+        loop {
+            let mut level = self.levels.first_entry()?;
+            if let Some(head) = level.get_mut().settle(judge, bound_is_used) {
+                self.next = *level.key();
+                return Some(head);
+            }
+            level.remove();
+        }
+    }
+
+    fn lines(&mut self) -> &mut Lines<'a> {
+        self.levels.entry(self.next).or_default()
     }
 }
 
@@ -134,11 +212,12 @@ impl<'a> FairQueue<'a> {
         FairQueue { clock, done, ..FairQueue::default() }
     }
 
-    /// Adds a line of the queue, whose jobs take so many slots each.
-    pub fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool, cost: u32) {
+    fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: u32) {
         let first = (turns::END, Seq::MIN);
-        self.with_turn.add(line.range(..first), is_bounded, cost);
-        self.rest.add(line.range(first..), is_bounded, cost);
+        for (_, line) in jobs.iter() {
+            self.with_turn.add(line.range(..first), is_bounded, cost);
+            self.rest.add(line.range(first..), is_bounded, cost);
+        }
     }
 
     /// Whose turn it is, of those that may be thought of.

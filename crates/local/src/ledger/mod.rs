@@ -19,6 +19,7 @@ mod index;
 mod insert;
 mod keys;
 mod lanes;
+mod levels;
 mod limits;
 mod lines;
 mod merge;

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use taskwright_core::{Extras, LineKey, Name, Ordered, Place, Policies, State, StateName};
+use taskwright_core::{Extras, LineKey, Name, Ordered, Place, Policies, State, StateName, rank};
 use taskwright_store::Result;
 
+use super::levels::Rung;
 use super::limits::{KeyNumber, Limits};
 use super::{Archive, Ledger};
 use crate::change::{LaneNumber, PolicyFact, Seq};
@@ -214,17 +215,39 @@ impl Ledger {
     /// Who leaves the line of a key next: where it is ordered its head, if it stands there.
     pub(super) fn next_in_line(&self, number: KeyNumber) -> Option<Seq> {
         if self.limits.order_of(number).is_none() {
-            return self.limits.next_in_line(number, self.now);
+            return self.first_in_line(number);
         }
         let head = self.limits.head(number)?;
         let stands = self.jobs.get(&head)?.state() == State::Available(Place::Line(number));
         (stands && self.limits.room_of_key(number, self.now) > 0).then_some(head)
     }
 
-    /// Whether a job may be ready in its lane that has this key.
-    pub(super) fn has_place(&self, number: KeyNumber, seq: Seq, lane: LaneNumber) -> bool {
+    /// Who is first, as queues have it, of those in the line of a key that it has room for.
+    fn first_in_line(&self, number: KeyNumber) -> Option<Seq> {
+        let key = self.limits.keys.get(&number)?;
+        let room = self.limits.ready_room(number, self.now);
+        let open = key.lines.iter().filter_map(|(&(lane, priority), line)| {
+            let rung = self.rung(lane, priority);
+            let &(rank, seq) = line.first().filter(|_| key.ready_in(rung) < room)?;
+            Some((self.lanes.get(lane).queue_index, rung.level(), rank, seq))
+        });
+        rank::first(open)
+    }
+
+    /// Beside whom a job of this lane and priority waits.
+    fn rung(&self, number: LaneNumber, priority: i8) -> Rung {
+        let lane = self.lanes.get(number);
+        let is_strict = self.limits.is_strict(&lane.namespace, &lane.queue);
+        Rung { lane: number, priority: is_strict.then_some(priority) }
+    }
+
+    /// Whether a job may be ready that has this key.
+    pub(super) fn has_place(&self, number: KeyNumber, seq: Seq) -> bool {
         match self.limits.order_of(number) {
-            None => self.limits.has_place(number, lane, self.now),
+            None => self.jobs.get(&seq).is_none_or(|entry| {
+                let rung = self.rung(entry.fixed.lane, entry.fixed.priority);
+                self.limits.has_place(number, rung, self.now)
+            }),
             Some(_) => {
                 self.limits.may_be_next(number, seq)
                     && self.limits.room_of_key(number, self.now) > 0

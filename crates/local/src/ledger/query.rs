@@ -44,7 +44,7 @@ impl Ledger {
     /// See `Store::peek`.
     pub fn peek(&self, namespace: &Name, queue: &Name, max: usize) -> Vec<Job> {
         let Some(index) = self.lanes.queue_index(namespace, queue) else { return Vec::new() };
-        let seqs = self.next_of(&self.lanes.queues[index].lanes, max);
+        let seqs = self.next_of(&self.lanes.queues[index], max);
         let view = |seq: Seq| self.jobs.get(&seq).map(|entry| self.view(seq, entry, false));
         seqs.into_iter().filter_map(view).collect()
     }

@@ -30,6 +30,7 @@ CREATE TABLE policies (
     retry_burst   INTEGER,
     waiting       INTEGER,
     ordered       TEXT,
+    strict        INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (namespace, kind, queue, name)
 ) WITHOUT ROWID;
 CREATE TABLE arrivals (
@@ -61,6 +62,11 @@ ALTER TABLE policies ADD COLUMN retry_period_ms INTEGER;
 ALTER TABLE policies ADD COLUMN retry_burst INTEGER;
 ALTER TABLE policies ADD COLUMN waiting INTEGER;
 ALTER TABLE policies ADD COLUMN ordered TEXT;
+";
+
+/// What tables of formats before 7 lack of [`TABLES`].
+pub(super) const STRICT: &str = "
+ALTER TABLE policies ADD COLUMN strict INTEGER NOT NULL DEFAULT 0;
 ";
 
 pub(super) fn write(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
@@ -116,7 +122,7 @@ fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO policies \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute((
             fact.namespace.as_str(),
@@ -134,13 +140,14 @@ fn write_policy(connection: &Connection, fact: &PolicyFact) -> rusqlite::Result<
             burst(policy.retries),
             policy.waiting,
             policy.ordered.map(Ordered::as_str),
+            policy.strict,
         ))
         .map(|_| ())
 }
 
 pub(super) fn policies(connection: &Connection) -> Result<Vec<PolicyFact>> {
     let sql = "SELECT namespace, kind, queue, name, concurrency, count, period_ms, burst, fair, \
-        weight, retry_count, retry_period_ms, retry_burst, waiting, ordered FROM policies";
+        weight, retry_count, retry_period_ms, retry_burst, waiting, ordered, strict FROM policies";
     let mut statement = connection.prepare(sql).map_err(failed(LOAD))?;
     let mut rows = statement.query([]).map_err(failed(LOAD))?;
     let mut policies = Vec::new();
@@ -184,6 +191,7 @@ fn numbers(row: &Row<'_>) -> rusqlite::Result<Policy> {
         retries: rate(row, 10)?,
         waiting: row.get(13)?,
         ordered: None,
+        strict: row.get(15)?,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::change::Seq;
 /// `TWRT` in the header of the file: `file` and we know whose it is.
 pub(super) const APPLICATION_ID: i32 = 0x5457_5254;
 /// The format that this version writes, kept as `user_version`.
-pub(super) const FORMAT: i32 = 6;
+pub(super) const FORMAT: i32 = 7;
 /// Longer texts live apart from their row, in bytes.
 pub(super) const LONG_BYTES: usize = 4 * 1024;
 
@@ -325,8 +325,13 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
         3 | 4 => {
             transaction.execute_batch(limits::FAIR)?;
             transaction.execute_batch(limits::BOUNDS)?;
+            transaction.execute_batch(limits::STRICT)?;
         }
-        5.. => transaction.execute_batch(limits::BOUNDS)?,
+        5 => {
+            transaction.execute_batch(limits::BOUNDS)?;
+            transaction.execute_batch(limits::STRICT)?;
+        }
+        6.. => transaction.execute_batch(limits::STRICT)?,
     }
     if format < 4 {
         transaction.execute_batch(documents::TABLES)?;

@@ -147,7 +147,7 @@ async fn a_table_of_a_newer_version_is_refused() {
     refuses(
         &place,
         ErrorKind::TooNew,
-        &["table.db has format 99", "up to format 6", "newer version"],
+        &["table.db has format 99", "up to format 7", "newer version"],
     );
 }
 

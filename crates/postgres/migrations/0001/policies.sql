@@ -29,6 +29,7 @@ create table taskwright.policy (
     retry_burst    bigint,
     waiting        bigint,
     ordered        smallint, -- 0: a dead job keeps back those behind it; 1: it gives way
+    is_strict      boolean  not null,
     primary key (namespace, kind, queue, name)
 );
 
@@ -38,14 +39,14 @@ create function taskwright.set_policy(
     p_namespace integer, p_kind smallint, p_queue text, p_name text, p_concurrency bigint,
     p_rate_count bigint, p_rate_period_ms bigint, p_rate_burst bigint, p_fair boolean,
     p_weight bigint, p_retry_count bigint, p_retry_period_ms bigint, p_retry_burst bigint,
-    p_waiting bigint, p_ordered smallint, p_max integer
+    p_waiting bigint, p_ordered smallint, p_strict boolean, p_max integer
 ) returns boolean
 language plpgsql as $$
 declare
     v_old    taskwright.policy%rowtype;
     v_known  boolean;
     v_starts boolean := p_concurrency is not null or p_rate_count is not null
-                        or p_weight is not null or p_ordered is not null or p_fair;
+                        or p_weight is not null or p_ordered is not null or p_fair or p_strict;
     v_more   integer;
 begin
     perform pg_advisory_xact_lock(hashtext('taskwright.limits'), p_namespace);
@@ -65,19 +66,19 @@ begin
         insert into taskwright.policy values
             (p_namespace, p_kind, p_queue, p_name, p_concurrency, p_rate_count, p_rate_period_ms,
              p_rate_burst, p_fair, p_weight, p_retry_count, p_retry_period_ms, p_retry_burst,
-             p_waiting, p_ordered)
+             p_waiting, p_ordered, p_strict)
         on conflict (namespace, kind, queue, name) do update set
             concurrency = excluded.concurrency, rate_count = excluded.rate_count,
             rate_period_ms = excluded.rate_period_ms, rate_burst = excluded.rate_burst,
             fair = excluded.fair, weight = excluded.weight, retry_count = excluded.retry_count,
             retry_period_ms = excluded.retry_period_ms, retry_burst = excluded.retry_burst,
-            waiting = excluded.waiting, ordered = excluded.ordered;
+            waiting = excluded.waiting, ordered = excluded.ordered, is_strict = excluded.is_strict;
     end if;
     insert into taskwright.limits as m values
         (p_namespace, 1, v_more,
          v_starts::integer - (v_known and (v_old.concurrency is not null
              or v_old.rate_count is not null or v_old.weight is not null
-             or v_old.ordered is not null or v_old.fair))::integer,
+             or v_old.ordered is not null or v_old.fair or v_old.is_strict))::integer,
          (p_retry_count is not null)::integer - (v_old.retry_count is not null)::integer)
     on conflict (namespace) do update set
         version = m.version + 1, policies = m.policies + excluded.policies,

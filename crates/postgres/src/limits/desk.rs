@@ -19,8 +19,8 @@ use crate::lanes::{FRESH, Lane, RETURNED, SUSPECT};
 pub(super) type Number = u64;
 /// What orders jobs of a lane: rank and number.
 pub(super) type Order = (i64, i64);
-/// A lane as limits see it: queue, task and requirement.
-pub(super) type Triple = (Name, Name, Requirement);
+/// Jobs that wait side by side: of a queue, a task, and a requirement and level.
+pub(super) type Triple = (Name, Name, (Requirement, i8));
 
 /// Where a job stands that waited when the lock was taken.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -197,9 +197,30 @@ impl Desk {
         let lane = self.lanes.get(&lane);
         // Lanes are read before their jobs.
         lane.map_or_else(
-            || (Name::default_name(), Name::default_name(), Requirement::default()),
-            |lane| (lane.queue.clone(), lane.task.clone(), lane.requires.clone()),
+            || (Name::default_name(), Name::default_name(), (Requirement::default(), 0)),
+            |lane| {
+                let level = self.level_of(lane);
+                (lane.queue.clone(), lane.task.clone(), (lane.requires.clone(), level))
+            },
         )
+    }
+
+    /// The level of the jobs of a lane: in a strict queue their priority.
+    fn level_of(&self, lane: &Lane) -> i8 {
+        if !self.set.has_strict {
+            return 0;
+        }
+        let priority = i8::try_from(lane.priority).unwrap_or_default();
+        self.set.policies.level(&lane.queue, priority)
+    }
+
+    /// Who is first of these jobs, each with its lane, as queues have it.
+    pub fn first_of(&self, jobs: impl Iterator<Item = (i32, Order)>) -> Option<i64> {
+        let standing = |(lane, (rank, seq)): (i32, Order)| {
+            let lane = self.lanes.get(&lane)?;
+            Some((&lane.queue, self.level_of(lane), rank, seq))
+        };
+        taskwright_core::rank::first(jobs.filter_map(standing))
     }
 
     /// Which of these keys are limited, and how; they are those of `extras`, which is seldom looked at.

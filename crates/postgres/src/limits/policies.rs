@@ -28,12 +28,12 @@ const SKIP: i16 = 1;
 /// The policies of a namespace with their version; one row without kind where there is none.
 const READ: &str = "select m.version, p.kind, p.queue, p.name, p.concurrency, p.rate_count, \
     p.rate_period_ms, p.rate_burst, p.fair, p.weight, p.retry_count, p.retry_period_ms, \
-    p.retry_burst, p.waiting, p.ordered \
+    p.retry_burst, p.waiting, p.ordered, p.is_strict \
     from taskwright.limits m left join taskwright.policy p on p.namespace = m.namespace \
     where m.namespace = $1";
 const READ_ALL: &str = "select n.name as namespace, p.kind, p.queue, p.name, p.concurrency, \
     p.rate_count, p.rate_period_ms, p.rate_burst, p.fair, p.weight, p.retry_count, \
-    p.retry_period_ms, p.retry_burst, p.waiting, p.ordered \
+    p.retry_period_ms, p.retry_burst, p.waiting, p.ordered, p.is_strict \
     from taskwright.policy p join taskwright.namespace n on n.number = p.namespace";
 
 /// The kind of a subject, the queue of a group, and the name.
@@ -81,6 +81,7 @@ fn policy(row: &Row) -> Result<Policy> {
         retries: rate("retry_count", "retry_period_ms", "retry_burst")?,
         waiting: number("waiting")?,
         ordered,
+        strict: get(row, "is_strict")?,
     })
 }
 
@@ -96,6 +97,7 @@ fn set_from(rows: &[Row]) -> Result<PolicySet> {
             let (subject, policy) = (subject(row)?, policy(row)?);
             set.limits_starts |= policy.limits_starts();
             set.has_bounds |= policy.waiting.is_some();
+            set.has_strict |= policy.strict;
             set.policies.set(subject, Some(policy));
         }
     }
@@ -173,7 +175,7 @@ impl PostgresStore {
     ) -> Result<Controlled> {
         let number = self.lanes.namespace(&self.link, namespace).await?;
         let (kind, queue, name) = columns(subject);
-        let Policy { concurrency, rate, fair, weight, retries, waiting, ordered } =
+        let Policy { concurrency, rate, fair, strict, weight, retries, waiting, ordered } =
             policy.unwrap_or_default();
         let count = |rate: Option<Rate>| rate.map(|rate| i64::from(rate.count));
         let period_ms = |rate: Option<Rate>| rate.map(|rate| rate.period_ms.cast_signed());
@@ -183,7 +185,7 @@ impl PostgresStore {
             Ordered::Skip => SKIP,
         });
         let max = i32::try_from(POLICIES_MAX).unwrap_or(i32::MAX);
-        let arguments: [Argument<'_>; 16] = [
+        let arguments: [Argument<'_>; 17] = [
             (&number, Type::INT4),
             (&kind, Type::INT2),
             (&queue, Type::TEXT),
@@ -199,10 +201,11 @@ impl PostgresStore {
             (&burst(retries), Type::INT8),
             (&waiting.map(i64::from), Type::INT8),
             (&ordered, Type::INT2),
+            (&strict, Type::BOOL),
             (&max, Type::INT4),
         ];
         let statement = "select taskwright.set_policy($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
-            $12, $13, $14, $15, $16) as done";
+            $12, $13, $14, $15, $16, $17) as done";
         let rows = self.link.query(statement, &arguments).await?;
         let row = rows.first().ok_or_else(|| no_answer("whether a policy was set"))?;
         if !get::<bool>(row, "done")? {

@@ -83,14 +83,14 @@ impl Settling<'_> {
             }
         }
         loop {
-            let mut best: Option<Order> = None;
+            let mut open: Vec<(i32, Order)> = Vec::new();
             let mut unread = None;
             for (lane, slice) in self.desk.lines.get(&key).into_iter().flatten() {
                 if full.contains(&self.desk.triple(*lane)) {
                     continue;
                 }
                 match slice.first() {
-                    First::Is(order) => best = Some(best.map_or(order, |best| best.min(order))),
+                    First::Is(order) => open.push((*lane, order)),
                     First::Unread => unread = Some(*lane),
                     First::Nobody => {}
                 }
@@ -100,7 +100,7 @@ impl Settling<'_> {
                     self.read_further(key, lane).await?;
                     self.foresee_keys(&[key]).await?;
                 }
-                None => return Ok(best.map(|(_, seq)| seq)),
+                None => return Ok(self.desk.first_of(open.into_iter())),
             }
         }
     }

@@ -67,10 +67,10 @@ impl Desk {
         }
     }
 
-    /// Who may start next, if the keys have room: within a fair queue whose turn it is, between queues
-    /// by rank, that of the age of who is next there.
+    /// Who may start next, if the keys have room: within a fair queue whose turn it is, within a strict
+    /// one who is most urgent; between queues by rank, in a fair one that of the age of who is next there.
     pub fn best_candidate(&mut self, has_suspect: bool) -> Best {
-        let mut best: Option<Order> = None;
+        let mut first: Vec<(i32, Order)> = Vec::new();
         let mut fair: BTreeMap<Number, (Clock, Heads)> = BTreeMap::new();
         let slots: Vec<(i32, Part)> = self.candidates.keys().copied().collect();
         for (lane, part) in slots {
@@ -84,7 +84,7 @@ impl Desk {
                 Some(First::Nobody) | None => continue,
             };
             match self.clock_of(lane) {
-                None => best = earlier(best, order),
+                None => first.push((lane, order)),
                 Some(clock) => {
                     let (_, heads) = fair.entry(clock.number).or_insert((clock, Heads::default()));
                     let head = match part {
@@ -98,10 +98,10 @@ impl Desk {
         for (clock, heads) in fair.into_values() {
             let rest = heads.rest.map(|(_, seq)| (self.turn_of_ungrouped(clock), seq));
             let head = heads.with_turn.into_iter().chain(rest).min().map(|(_, seq)| seq);
-            let job = head.and_then(|seq| Some((self.jobs.get(&seq)?.age, seq)));
-            best = job.map_or(best, |job| earlier(best, job));
+            let job = |seq| self.jobs.get(&seq).map(|job| (job.lane, (job.age, seq)));
+            first.extend(head.and_then(job));
         }
-        best.map_or(Best::Nobody, |(_, seq)| Best::Is(seq))
+        self.first_of(first.into_iter()).map_or(Best::Nobody, Best::Is)
     }
 
     fn shown(&self, number: Number) -> i64 {

@@ -30,7 +30,7 @@ fn crowd(numbers: std::ops::RangeInclusive<u128>, group: &str) -> Vec<NewJob> {
 
 impl Scene<'_> {
     /// Starts jobs one after another, each ended before the next.
-    async fn work_off(&self, worker: &mut Hand, jobs: usize) -> Vec<u128> {
+    pub(super) async fn work_off(&self, worker: &mut Hand, jobs: usize) -> Vec<u128> {
         let mut started = Vec::new();
         for _ in 0..jobs {
             let job = self.take_one(worker).await;

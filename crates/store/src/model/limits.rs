@@ -3,7 +3,7 @@
 use taskwright_core::lifecycle::{self, Event as E};
 use taskwright_core::limits::POLICIES_MAX;
 use taskwright_core::{
-    Job, LineKey, Name, Ordered, Place, Policy, StateName, Subject, Timestamp, Token, Usage,
+    Job, LineKey, Name, Ordered, Place, Policy, StateName, Subject, Timestamp, Token, Usage, rank,
 };
 
 use super::change::lane_of;
@@ -232,7 +232,8 @@ impl State {
         promoted
     }
 
-    /// The first of the line of a key in a lane where it has room for one more to be ready.
+    /// Who is first, as queues have it, of those in the line of a key that are first of a lane where it has
+    /// room for one more to be ready.
     fn next_in_line(&self, number: u64) -> Option<usize> {
         let stands = |index: &usize| line_of(&self.records[*index].job) == Some(number);
         let mut line: Vec<usize> = (0..self.records.len()).filter(stands).collect();
@@ -240,24 +241,29 @@ impl State {
             let job = &self.records[index].job;
             (self.rank_of(job), job.seq)
         });
-        let mut full_lanes: Vec<&Job> = Vec::new();
+        let (mut looked_at, mut open): (Vec<&Job>, Vec<_>) = (Vec::new(), Vec::new());
         for index in line {
             let job = &self.records[index].job;
-            if full_lanes.iter().any(|full| is_same_lane(full, job)) {
+            if looked_at.iter().any(|other| self.is_same_lane(other, job)) {
                 continue;
             }
             let policy = self.limited_keys(job).into_iter().find(|(key, _)| *key == number);
             let has_room =
                 policy.is_none_or(|(_, policy)| self.has_place_beside(job, number, &policy));
             if has_room {
-                return Some(index);
+                open.push((&job.queue, self.level_of(job), self.rank_of(job), (job.seq, index)));
             }
             // Where it is ordered, the head may stand anywhere.
             if policy.is_none_or(|(_, policy)| policy.ordered.is_none()) {
-                full_lanes.push(job);
+                looked_at.push(job);
             }
         }
-        None
+        rank::first(open.into_iter()).map(|(_, index)| index)
+    }
+
+    /// Whether two jobs wait side by side: in one lane, and in a strict queue with one priority.
+    pub fn is_same_lane(&self, a: &Job, b: &Job) -> bool {
+        lane_of(a) == lane_of(b) && self.level_of(a) == self.level_of(b)
     }
 
     fn promote(&mut self, index: usize, number: u64) {
@@ -275,10 +281,9 @@ impl State {
             if policy.ordered.is_some() {
                 return !self.has_place_beside(job, *key, policy);
             }
-            let stands_before = self
-                .records
-                .iter()
-                .any(|other| line_of(&other.job) == Some(*key) && is_same_lane(&other.job, job));
+            let stands_before = self.records.iter().any(|other| {
+                line_of(&other.job) == Some(*key) && self.is_same_lane(&other.job, job)
+            });
             stands_before || !self.has_place_beside(job, *key, policy)
         });
         if let Some((key, _)) = stopping.next() {
@@ -299,7 +304,8 @@ impl State {
                 true => turn_of(other).is_some(),
                 false => is_ready(other),
             };
-            counts && other.seq != job.seq && is_same_lane(other, job) && has_key(other, number)
+            let is_another = other.seq != job.seq && self.is_same_lane(other, job);
+            counts && is_another && has_key(other, number)
         };
         let ready = self.records.iter().filter(is_beside).count() as u32;
         let running = self.running_with(|job| has_key(job, number));
@@ -347,8 +353,4 @@ pub(super) fn is_ready(job: &Job) -> bool {
 
 pub(super) fn has_key(job: &Job, number: u64) -> bool {
     LineKey::of(&job.queue, &job.extras).iter().any(|key| key.number(&job.namespace) == number)
-}
-
-pub(super) fn is_same_lane(a: &Job, b: &Job) -> bool {
-    lane_of(a) == lane_of(b)
 }

@@ -1,5 +1,7 @@
 //! What callers look at: get, list, peek, counts, workers.
 
+use std::cmp::Reverse;
+
 use taskwright_core::lifecycle::{self, Place};
 use taskwright_core::{Job, JobId, Name, Timestamp};
 
@@ -28,7 +30,9 @@ impl State {
     }
 
     pub fn peek(&self, namespace: &Name, queue: &Name, max: usize) -> Vec<Job> {
-        let claimable = self.claimable(namespace).into_iter().map(|index| &self.records[index].job);
+        let mut claimable = self.claimable(namespace);
+        claimable.sort_by_key(|&index| Reverse(self.level(index)));
+        let claimable = claimable.into_iter().map(|index| &self.records[index].job);
         claimable.filter(|job| job.queue == *queue).take(max).map(outline).collect()
     }
 

@@ -1,13 +1,15 @@
-//! Fair queues: whose turn it is.
+//! Who is first in each queue: in a fair one whose turn it is, in a strict one who is most urgent.
+
+use std::cmp::Reverse;
 
 use taskwright_core::{Job, LineKey, Name, Place, Rank, lifecycle, turns};
 
-use super::limits::{has_key, is_same_lane, line_of};
+use super::limits::{has_key, line_of};
 use super::state::State;
 
 impl State {
     /// The first of these ready jobs, which are in order, as their queues have it: within a fair queue
-    /// it is whose turn it is, between queues the rank decides, that of the job whose turn it is.
+    /// it is whose turn it is, within a strict one it is of the highest priority; between queues the rank decides, that of the job whose turn it is.
     pub fn first_of(&self, ready: &[usize]) -> Option<usize> {
         let mut queues: Vec<&Name> =
             ready.iter().map(|&index| &self.records[index].job.queue).collect();
@@ -27,7 +29,7 @@ impl State {
     fn first_of_queue(&self, ready: &[usize]) -> Option<usize> {
         let first = *ready.first()?;
         if !self.is_fair(&self.records[first].job) {
-            return Some(first);
+            return ready.iter().copied().min_by_key(|&index| Reverse(self.level(index)));
         }
         // In their order, all that have a turn are before those that have none.
         let mut rest = ready.iter().map(|&index| &self.records[index].job);
@@ -42,6 +44,16 @@ impl State {
 
     pub fn is_fair(&self, job: &Job) -> bool {
         self.policies.get(&job.namespace).is_some_and(|policies| policies.is_fair(&job.queue))
+    }
+
+    /// The level of a job: in a strict queue its priority.
+    pub fn level(&self, index: usize) -> i8 {
+        self.level_of(&self.records[index].job)
+    }
+
+    pub fn level_of(&self, job: &Job) -> i8 {
+        let policies = self.policies.get(&job.namespace);
+        policies.map_or(0, |policies| policies.level(&job.queue, job.priority))
     }
 
     fn shown(&self, number: u64) -> Rank {
@@ -93,7 +105,7 @@ impl State {
     pub fn was_last_of_group(&self, index: usize) -> bool {
         let job = &self.records[index].job;
         let Some((number, _)) = self.group_of(job) else { return false };
-        let its = |other: &&Job| is_same_lane(other, job) && has_key(other, number);
+        let its = |other: &&Job| self.is_same_lane(other, job) && has_key(other, number);
         let jobs = || self.records.iter().map(|record| &record.job).filter(its);
         let is_last = jobs().all(|other| turn_of(other).is_none());
         is_last

@@ -18,6 +18,7 @@ fn a_limit_says_what_it_is() {
             Limit::queue("mail").fair().concurrency(2),
             "queue mail: at most 2 at once, its groups take turns",
         ),
+        (Limit::queue("mail").strict(), "queue mail: the most urgent job is next"),
         (Limit::group("mail", "a").weight(3), "group \"a\" of queue mail: weight 3"),
         (
             Limit::queue("mail").retries(100, "1m").retries_burst(5).waiting(7),

@@ -1,4 +1,4 @@
-use taskwright_core::{Name, Policy, Subject};
+use taskwright_core::{Name, Ordered, Policy, Subject};
 
 use super::*;
 use crate::change::More;
@@ -114,6 +114,7 @@ fn a_table_of_format_4_is_upgraded_with_its_policies() {
          ALTER TABLE policies DROP COLUMN weight; ALTER TABLE policies DROP COLUMN waiting;
          ALTER TABLE policies DROP COLUMN retry_count; ALTER TABLE policies DROP COLUMN retry_burst;
          ALTER TABLE policies DROP COLUMN retry_period_ms; ALTER TABLE policies DROP COLUMN ordered;
+         ALTER TABLE policies DROP COLUMN strict;
          INSERT INTO policies VALUES ('default', 'queue', 'mail', '', 5, NULL, NULL, NULL);
          PRAGMA user_version = 4;",
     )
@@ -135,7 +136,7 @@ fn a_table_of_format_5_is_upgraded_with_its_policies() {
     let path = directory.path().join("table.db");
     drop(Table::open(&path, 1).unwrap());
     let old = Connection::open(&path).unwrap();
-    let newer = ["retry_count", "retry_period_ms", "retry_burst", "waiting", "ordered"];
+    let newer = ["retry_count", "retry_period_ms", "retry_burst", "waiting", "ordered", "strict"];
     let drops = newer.map(|column| format!("ALTER TABLE policies DROP COLUMN {column};")).concat();
     old.execute_batch(&drops).unwrap();
     old.execute_batch(
@@ -153,4 +154,28 @@ fn a_table_of_format_5_is_upgraded_with_its_policies() {
     assert_eq!((&policies[0].subject, policies[0].policy), (&queue, Some(policy)));
     let turns = table.connection.query_row("SELECT count(*) FROM turns", [], |row| row.get(0));
     assert_eq!(turns, Ok(1), "whose turn it is, is kept");
+}
+
+#[test]
+fn a_table_of_format_6_is_upgraded_with_its_policies() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("table.db");
+    drop(Table::open(&path, 1).unwrap());
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(
+        "ALTER TABLE policies DROP COLUMN strict;
+         INSERT INTO policies VALUES ('default', 'key', '', 'k', NULL, NULL, NULL, NULL, 0, NULL,
+             NULL, NULL, NULL, NULL, 'skip');
+         PRAGMA user_version = 6;",
+    )
+    .unwrap();
+    drop(old);
+    let table = Table::open(&path, 1).unwrap();
+    let policies = crate::table::limits::policies(&table.connection).unwrap();
+    let policy = Policy { ordered: Some(Ordered::Skip), ..Policy::default() };
+    assert_eq!(policies.len(), 1);
+    assert_eq!(
+        (&policies[0].subject, policies[0].policy),
+        (&Subject::Key("k".into()), Some(policy))
+    );
 }

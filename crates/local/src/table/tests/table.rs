@@ -152,7 +152,7 @@ fn a_newer_format_is_refused_by_name() {
         let error = error.unwrap();
         assert_eq!(error.kind, ErrorKind::TooNew);
         assert!(error.message.contains("format 9"), "{error}");
-        assert!(error.message.contains("format 6"), "{error}");
+        assert!(error.message.contains("format 7"), "{error}");
     }
 }
 

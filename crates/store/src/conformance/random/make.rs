@@ -120,10 +120,10 @@ pub fn subject_of(number: usize) -> Subject {
 
 pub fn policy_of(pick: &PolicyPick) -> Policy {
     let rate = |(count, seconds, burst)| Rate { count, period_ms: seconds * 1_000, burst };
-    let PolicyPick { concurrency, fair, weight, waiting, ordered, .. } = *pick;
+    let PolicyPick { concurrency, fair, strict, weight, waiting, ordered, .. } = *pick;
     let (rate, retries) = (pick.rate.map(rate), pick.retries.map(rate));
     let ordered = ordered.map(|skips| if skips { Ordered::Skip } else { Ordered::Block });
-    Policy { concurrency, rate, fair, weight, retries, waiting, ordered }
+    Policy { concurrency, rate, fair, strict, weight, retries, waiting, ordered }
 }
 
 pub fn outcome_of(pick: &OutcomePick) -> Outcome {

@@ -159,6 +159,7 @@ pub struct PolicyPick {
     /// Starts, seconds, burst.
     pub rate: Option<(u32, u64, u32)>,
     pub fair: bool,
+    pub strict: bool,
     pub weight: Option<u32>,
     /// Retries, seconds, burst.
     pub retries: Option<(u32, u64, u32)>,
@@ -419,11 +420,14 @@ fn policy() -> impl Strategy<Value = PolicyPick> {
     let retries = prop::option::weighted(0.4, (1_u32..5, periods, 1_u32..4));
     let ordered = prop::option::weighted(0.4, any::<bool>());
     let bounds = (retries, prop::option::weighted(0.3, 0_u32..8), ordered);
-    (limits, any::<bool>(), prop::option::of(1_u32..4), bounds).prop_map(
-        |((concurrency, rate), fair, weight, (retries, waiting, ordered))| PolicyPick {
+    // Turns count where both are said.
+    let orders = prop_oneof![(Just(true), any::<bool>()), (Just(false), any::<bool>())];
+    (limits, orders, prop::option::of(1_u32..4), bounds).prop_map(
+        |((concurrency, rate), (fair, strict), weight, (retries, waiting, ordered))| PolicyPick {
             concurrency,
             rate,
             fair,
+            strict,
             weight,
             retries,
             waiting,
