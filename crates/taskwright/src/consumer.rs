@@ -136,6 +136,7 @@ impl Consumer {
             seq: claims.seq,
             profile: Arc::new(profile),
             max,
+            free: Default::default(),
             wait: wait.min(WAIT_MAX),
             in_process: self.app.shared.in_process,
         };

@@ -235,6 +235,7 @@ impl TestApp {
             seq: self.claims.fetch_add(1, Ordering::Relaxed) + 1,
             profile: Arc::clone(&profile),
             max,
+            free: Default::default(),
             wait: Duration::ZERO,
             in_process: true,
         };

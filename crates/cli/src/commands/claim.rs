@@ -75,6 +75,7 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
         seq: 1,
         profile: Arc::new(Profile { queues: arguments.queues, tasks, labels }),
         max: arguments.max.into(),
+        free: Default::default(),
         wait: arguments.wait.min(WAIT_MAX),
         in_process: false,
     };

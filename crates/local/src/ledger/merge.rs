@@ -3,8 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, btree_set};
 
+use taskwright_core::placement::Cost;
 use taskwright_core::{Rank, turns};
 
+use super::claim::ONE;
 use crate::change::Seq;
 
 /// What becomes of a job that a claim looks at.
@@ -34,9 +36,9 @@ pub(super) trait Judge {
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub jobs: Vec<Seq>,
-    /// How many slots they take together.
-    pub slots: usize,
-    /// The next job takes more slots than are left.
+    /// What they leave of what was free.
+    pub left: Cost,
+    /// The next job takes more than that.
     pub is_over: bool,
     /// Others are to be called from lines now, and may come before those that were not taken.
     pub calls_others: bool,
@@ -50,9 +52,9 @@ pub(super) struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    /// Adds a line, whose jobs take so many slots each. Of all bounded lines together at most one job
+    /// Adds a line, whose jobs cost so much each. Of all bounded lines together at most one job
     /// is taken.
-    pub fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool, cost: u32) {
+    pub fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool, cost: &'a Cost) {
         self.plain.add(line.range(..), is_bounded, cost);
     }
 
@@ -61,12 +63,12 @@ impl<'a> Merge<'a> {
         self.fair.push(queue);
     }
 
-    /// The first jobs, for up to `max` slots, of those that are judged to be taken; up to one that calls
-    /// others, and to one that takes more slots than are left.
-    pub fn take(mut self, max: usize, judge: &mut impl Judge) -> Taken {
-        let mut taken = Taken::default();
+    /// The first jobs that fit what is free, of those that are judged to be taken; up to one that calls
+    /// others, and to one that takes more than is left.
+    pub fn take(mut self, free: &Cost, judge: &mut impl Judge) -> Taken {
+        let mut taken = Taken { left: free.clone(), ..Taken::default() };
         let mut bound_is_used = false;
-        while taken.slots < max && !taken.calls_others {
+        while taken.left.slots > 0 && !taken.calls_others {
             let plain = self.plain.head();
             let fair = self.fair.iter_mut().enumerate().filter_map(|(index, queue)| {
                 let seq = queue.head(judge, bound_is_used)?;
@@ -90,13 +92,13 @@ impl<'a> Merge<'a> {
             }
             let judgement = judge.decide(seq);
             match judgement {
-                Judgement::Take | Judgement::TakeAndCall if cost > max - taken.slots => {
+                Judgement::Take | Judgement::TakeAndCall if !cost.fits(&taken.left) => {
                     taken.is_over = true;
                     break;
                 }
                 Judgement::Take | Judgement::TakeAndCall => {
                     taken.jobs.push(seq);
-                    taken.slots += cost;
+                    taken.left = taken.left.minus(cost);
                     taken.calls_others = judgement == Judgement::TakeAndCall;
                     bound_is_used |= is_bounded;
                     if let Some(index) = chosen {
@@ -134,8 +136,8 @@ impl<'a> FairQueue<'a> {
         FairQueue { clock, done, ..FairQueue::default() }
     }
 
-    /// Adds a line of the queue, whose jobs take so many slots each.
-    pub fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool, cost: u32) {
+    /// Adds a line of the queue, whose jobs cost so much each.
+    pub fn add(&mut self, line: &'a BTreeSet<(Rank, Seq)>, is_bounded: bool, cost: &'a Cost) {
         let first = (turns::END, Seq::MIN);
         self.with_turn.add(line.range(..first), is_bounded, cost);
         self.rest.add(line.range(first..), is_bounded, cost);
@@ -189,15 +191,20 @@ struct Lines<'a> {
 struct Source<'a> {
     rest: btree_set::Range<'a, (Rank, Seq)>,
     is_bounded: bool,
-    /// How many slots each of its jobs takes.
-    cost: usize,
+    /// What each of its jobs takes.
+    cost: &'a Cost,
 }
 
 impl<'a> Lines<'a> {
-    fn add(&mut self, mut rest: btree_set::Range<'a, (Rank, Seq)>, is_bounded: bool, cost: u32) {
+    fn add(
+        &mut self,
+        mut rest: btree_set::Range<'a, (Rank, Seq)>,
+        is_bounded: bool,
+        cost: &'a Cost,
+    ) {
         if let Some(&(rank, seq)) = rest.next() {
             self.heads.push(Reverse((rank, seq, self.sources.len())));
-            self.sources.push(Source { rest, is_bounded, cost: cost as usize });
+            self.sources.push(Source { rest, is_bounded, cost });
         }
     }
 
@@ -209,10 +216,10 @@ impl<'a> Lines<'a> {
         self.head_source().0
     }
 
-    /// Whether the line of the first job is bounded, and how many slots each of its jobs takes.
-    fn head_source(&self) -> (bool, usize) {
+    /// Whether the line of the first job is bounded, and what each of its jobs takes.
+    fn head_source(&self) -> (bool, &'a Cost) {
         let source = self.heads.peek().map(|Reverse((.., index))| &self.sources[*index]);
-        source.map_or((false, 1), |source| (source.is_bounded, source.cost))
+        source.map_or((false, &ONE), |source| (source.is_bounded, source.cost))
     }
 
     /// Goes on to the job after the first.

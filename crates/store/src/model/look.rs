@@ -1,7 +1,7 @@
 //! What callers look at: get, list, peek, counts, workers.
 
 use taskwright_core::lifecycle::{self, Place};
-use taskwright_core::{Job, JobId, Name, Timestamp};
+use taskwright_core::{Job, JobId, Name, Resources, Timestamp, WorkerId};
 
 use super::state::State;
 use crate::request::{Filter, Page};
@@ -70,6 +70,14 @@ impl State {
         counts
     }
 
+    fn resources_taken(&self, namespace: &Name, worker: WorkerId) -> Resources {
+        let mut taken = Resources::NONE;
+        for index in self.running_of(namespace, worker) {
+            taken.add(&self.records[index].job.extras.requires.taken());
+        }
+        taken
+    }
+
     pub fn workers(&self, namespace: &Name) -> Vec<WorkerView> {
         let known = self.workers.iter().filter(|worker| worker.namespace == *namespace);
         let mut views: Vec<_> = known
@@ -84,6 +92,7 @@ impl State {
                     .running_of(namespace, worker.id)
                     .map(|index| u64::from(self.records[index].job.extras.requires.slots()))
                     .sum(),
+                resources_taken: self.resources_taken(namespace, worker.id),
             })
             .collect();
         views.sort_unstable_by_key(|view| view.id);

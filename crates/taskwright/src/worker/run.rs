@@ -271,6 +271,7 @@ impl Loop {
             seq: self.seq,
             profile: Arc::clone(&self.settings.profile),
             max: self.claim_max,
+            free: Default::default(),
             wait,
             in_process: self.settings.app.shared.in_process,
         })

@@ -2,6 +2,10 @@ use taskwright_core::rank::{self, AGING_DEFAULT};
 
 use super::*;
 
+fn slots(slots: usize) -> Cost {
+    Cost { slots, ..Cost::default() }
+}
+
 fn line(seqs: std::ops::Range<Seq>) -> BTreeSet<(Rank, Seq)> {
     seqs.map(|seq| (rank::fifo(taskwright_core::Timestamp::ZERO, 0, AGING_DEFAULT), seq)).collect()
 }
@@ -31,10 +35,10 @@ impl Judge for HalfOpen {
 fn a_lane_without_room_costs_one_look_however_long_it_is() {
     let (full, free) = (line(0..10_000), line(10_000..10_005));
     let mut merge = Merge::default();
-    merge.add(&full, false, 1);
-    merge.add(&free, false, 1);
+    merge.add(&full, false, &ONE);
+    merge.add(&free, false, &ONE);
     let mut judge = HalfOpen::default();
-    assert_eq!(merge.take(100, &mut judge).jobs, [10_000, 10_001, 10_002, 10_003, 10_004]);
+    assert_eq!(merge.take(&slots(100), &mut judge).jobs, [10_000, 10_001, 10_002, 10_003, 10_004]);
     assert_eq!(judge.looks, 6);
 }
 
@@ -45,11 +49,11 @@ fn a_fair_queue_is_as_old_as_the_job_whose_turn_it_is() {
     let plain: BTreeSet<(Rank, Seq)> =
         [20_000, 40_000].map(|seq: Seq| (seq.cast_signed(), seq)).into();
     let mut merge = Merge::default();
-    merge.add(&plain, false, 1);
+    merge.add(&plain, false, &ONE);
     let mut queue = FairQueue::new(turns::BEGIN, turns::BEGIN);
-    queue.add(&fair, false, 1);
+    queue.add(&fair, false, &ONE);
     merge.add_fair(queue);
-    let taken = merge.take(9, &mut HalfOpen::default());
+    let taken = merge.take(&slots(9), &mut HalfOpen::default());
     assert_eq!(taken.jobs, [20_000, 30_000, 10_001, 40_000]);
 }
 
@@ -59,11 +63,11 @@ fn a_full_lane_hides_no_other_of_its_fair_queue() {
         (BTreeSet::from([(turns::BEGIN, 9)]), BTreeSet::from([(turns::BEGIN, 10_001)]));
     let plain = BTreeSet::from([(10_002, 10_002)]);
     let mut merge = Merge::default();
-    merge.add(&plain, false, 1);
+    merge.add(&plain, false, &ONE);
     let mut queue = FairQueue::new(turns::BEGIN, turns::BEGIN);
-    queue.add(&full, false, 1);
-    queue.add(&open, true, 1);
-    queue.add(&open, true, 1);
+    queue.add(&full, false, &ONE);
+    queue.add(&open, true, &ONE);
+    queue.add(&open, true, &ONE);
     merge.add_fair(queue);
-    assert_eq!(merge.take(9, &mut HalfOpen::default()).jobs, [10_001, 10_002]);
+    assert_eq!(merge.take(&slots(9), &mut HalfOpen::default()).jobs, [10_001, 10_002]);
 }
