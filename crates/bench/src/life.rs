@@ -109,6 +109,7 @@ impl Caller {
             seq: self.claims,
             profile: Arc::clone(&self.profile),
             max,
+            free: Default::default(),
             wait,
             in_process: true,
         };

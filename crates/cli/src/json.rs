@@ -2,6 +2,7 @@
 
 mod limit;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use taskwright::{CostCell, CostSums, Costs, TaskCosts, Times, WorkerCosts};
 use taskwright_core::{
-    AttemptRecord, Job, JobError, Json, Load, LoadMeasure, Name, Place, Requirement, State, Until,
+    AttemptRecord, Job, JobError, Json, Load, LoadMeasure, Name, Place, Requirement, Resources,
+    State, Until,
 };
 use taskwright_store::{NodeView, QueueCounts, WorkerView};
 
@@ -77,6 +79,8 @@ pub struct JobLine<'a> {
     requires: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<u32>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    takes: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shard_index: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,6 +159,7 @@ impl<'a> From<&'a Job> for JobLine<'a> {
             limit_keys: &job.extras.limit_keys,
             requires: required(&job.extras.requires),
             cost: Some(job.extras.cost).filter(|cost| *cost > 1),
+            takes: amounts(&job.extras.requires.taken()),
             shard_index: job.extras.shard.map(|shard| shard.index),
             shard_total: job.extras.shard.map(|shard| shard.total),
             unique_key: unique.map(|unique| &*unique.key),
@@ -194,6 +199,11 @@ impl<'a> From<&'a AttemptRecord> for AttemptLine<'a> {
 /// What is required, where anything is.
 pub fn required(requires: &Requirement) -> Option<String> {
     (!requires.is_none()).then(|| requires.to_string())
+}
+
+/// Amounts of resources by name.
+pub fn amounts(resources: &Resources) -> BTreeMap<String, u64> {
+    resources.iter().map(|(name, amount)| (name.to_string(), amount)).collect()
 }
 
 /// JSON that is carried along unread, in one line.
@@ -256,6 +266,10 @@ pub struct WorkerLine<'a> {
     tasks: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     labels: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    resources: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    resources_taken: BTreeMap<String, u64>,
     first_seen_at: String,
     last_seen_at: String,
     running: usize,
@@ -273,7 +287,13 @@ impl<'a> From<&'a WorkerView> for WorkerLine<'a> {
             load: worker.info.load.into(),
             queues: profile.map(|profile| texts(&profile.queues)),
             tasks: profile.and_then(|profile| profile.tasks.as_deref()).map(texts),
-            labels: profile.map(|profile| profile.labels.texts()).unwrap_or_default(),
+            labels: profile
+                .map(|profile| profile.labels.without_resources().texts())
+                .unwrap_or_default(),
+            resources: profile
+                .map(|profile| amounts(&profile.labels.capacities()))
+                .unwrap_or_default(),
+            resources_taken: amounts(&worker.resources_taken),
             first_seen_at: worker.first_seen_at.to_string(),
             last_seen_at: worker.last_seen_at.to_string(),
             running: worker.running,

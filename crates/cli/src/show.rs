@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
-use taskwright_core::{Job, LineKey, Place, State, StateName, Timestamp, format_duration};
+use taskwright_core::{
+    Job, Labels, LineKey, Place, Resources, State, StateName, Timestamp, format_duration,
+};
 
 use crate::arguments::Global;
 
@@ -145,6 +147,16 @@ pub fn count(number: u64) -> String {
 pub fn counted(number: u64, word: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {word}{ending}", count(number))
+}
+
+/// What a worker has: `gpu=24 spot, 24 of 64 memory taken`.
+pub fn has(labels: &Labels, taken: &Resources) -> String {
+    let texts = labels.without_resources().texts().join(" ");
+    let resources = labels.capacities();
+    let amount = |(name, all)| format!("{} of {all} {name} taken", taken.get(name));
+    let amounts = resources.iter().map(amount);
+    let parts = Some(texts).filter(|texts| !texts.is_empty()).into_iter().chain(amounts);
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// A text in one line of at most `max` characters, without anything that a terminal would obey.

@@ -155,3 +155,43 @@ fn a_job_that_costs_several_slots_says_so() {
     let refused = served.run(&["enqueue", "train", "--cost", "0"]).exits(1);
     assert!(refused.stderr.contains("its cost is 0 slots"), "{}", refused.stderr);
 }
+
+#[test]
+fn jobs_take_from_the_resources_of_their_worker() {
+    let served = Served::new();
+    let _worker = served.worker_with("host", &["--resource", "memory=64", "--resource", "gpu=2"]);
+    let known = served.known("host");
+    assert_eq!(known["resources"], json!({ "gpu": 2, "memory": 64 }));
+    let enqueued = served.run(&["enqueue", "train", "--take", "memory=8", "--take", "gpu=1"]);
+    let id = enqueued.exits(0).text().trim().to_owned();
+    until("the job is done", || {
+        let listed = served.run(&["jobs", "--json"]).exits(0).json().remove(0);
+        listed["state"] == "completed"
+    });
+    let shown = served.run(&["job", &id]).exits(0).text();
+    assert!(shown.contains("1 of gpu,8 of memory"), "{shown}");
+    let listed = served.run(&["jobs", "--json"]).exits(0).json().remove(0);
+    assert_eq!(listed["takes"], json!({ "gpu": 1, "memory": 8 }));
+
+    let never = served.run(&["enqueue", "train", "--take", "memory=65"]).exits(0);
+    let why = served.run(&["why", never.text().trim()]).exits(0).text();
+    assert!(why.contains("no live worker has 65 of memory in all, the most is 64"), "{why}");
+    let placed = served.place(3, &["--take", "memory=65", "--explain"]);
+    let detail = &placed["workers"][0]["excluded"][0]["detail"];
+    assert_eq!(detail, "has 64 of memory in all, asked is 65 of memory");
+    let table = served.run(&["workers"]).exits(0).text();
+    assert!(table.contains("0 of 64 memory taken"), "{table}");
+}
+
+#[test]
+fn a_claim_by_hand_has_resources() {
+    let served = Served::new();
+    served.run(&["enqueue", "train", "--take", "memory=8"]).exits(0);
+    served.run(&["claim"]).exits(3);
+    served.run(&["claim", "--resource", "memory=7"]).exits(3);
+    let refused = served.run(&["claim", "--resource", "memory"]).exits(1);
+    assert!(refused.stderr.contains("write NAME=AMOUNT"), "{}", refused.stderr);
+    served.run(&["claim", "--resource", "memory=8"]).exits(0);
+    let refused = served.run(&["enqueue", "train", "--take", "memory=0"]).exits(1);
+    assert!(refused.stderr.contains("it takes 0 of memory"), "{}", refused.stderr);
+}

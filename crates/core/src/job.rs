@@ -7,7 +7,7 @@ use crate::id::{JobId, WorkerId};
 use crate::json::Json;
 use crate::lifecycle::{Life, State, Verdict};
 use crate::name::Name;
-use crate::placement::{InvalidRequirement, Requirement};
+use crate::placement::{Cost, InvalidRequirement, Requirement};
 use crate::retry::RetryPolicy;
 use crate::shard::Shard;
 use crate::time::Timestamp;
@@ -57,7 +57,7 @@ pub struct Extras {
     pub limit_keys: Vec<Arc<str>>,
     /// Key that at most one job holds at a time.
     pub unique: Option<Unique>,
-    /// What it requires of the labels of its worker.
+    /// What it requires of the labels of its worker, and takes of its resources.
     pub requires: Requirement,
     /// Slots it takes while it runs; 0 means 1. One that takes more requires as many: see
     /// [`with_cost`](Extras::with_cost).
@@ -93,6 +93,11 @@ impl Extras {
     /// Slots that it takes while it runs, at least 1.
     pub fn slots(&self) -> u32 {
         self.cost.max(1)
+    }
+
+    /// What it takes of its worker while it runs.
+    pub fn whole_cost(&self) -> Cost {
+        Cost { slots: self.slots() as usize, resources: self.requires.taken() }
     }
 
     /// The same of a job that takes so many slots, and so requires a worker that has them.

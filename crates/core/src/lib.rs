@@ -28,7 +28,10 @@ pub use job::{AttemptRecord, Extras, Job, JobError, NewJob};
 pub use json::Json;
 pub use lifecycle::{Cause, Event, Life, Place, Refused, State, StateName, Verdict};
 pub use name::{InvalidName, Name};
-pub use placement::{InvalidLabel, InvalidRequirement, Labels, Load, LoadMeasure, Requirement};
+pub use placement::{
+    InvalidLabel, InvalidRequirement, InvalidResource, Labels, Load, LoadMeasure, Requirement,
+    Resources,
+};
 pub use rank::Rank;
 pub use retry::RetryPolicy;
 pub use shard::Shard;

@@ -41,6 +41,8 @@ pub const REQUIREMENT_TERMS_MAX: usize = 8;
 pub const REQUIREMENT_BYTES_MAX: usize = 1_024;
 /// Most slots that a job takes: as many as one claim can ask for.
 pub const COST_MAX: u32 = 1_000;
+/// Most of one resource that a worker has or a job takes: every JSON reader holds it exactly.
+pub const RESOURCE_MAX: u64 = 1_000_000_000_000_000;
 /// Longest trace context, in bytes.
 pub const TRACE_BYTES_MAX: usize = 512;
 /// Most waits in a retry policy that lists them.

@@ -10,12 +10,14 @@ mod labels;
 mod load;
 mod number;
 mod requirement;
+mod resources;
 mod term;
 
-pub use cost::SLOTS;
+pub use cost::{Cost, SLOTS};
 pub use labels::{InvalidLabel, Labels};
 pub use load::{Load, LoadMeasure, takes_after};
 pub use requirement::{InvalidRequirement, Requirement};
+pub use resources::{InvalidResource, Resources};
 pub use term::{Comparator, Rule, Term};
 
 /// Whether a text can be the value of a label, and so stand in a requirement: not empty, without
@@ -40,6 +42,10 @@ fn fault_of_value(value: &str) -> Option<String> {
 #[cfg(test)]
 #[path = "tests/cost.rs"]
 mod cost_tests;
+
+#[cfg(test)]
+#[path = "tests/resources.rs"]
+mod resources_tests;
 
 #[cfg(test)]
 #[path = "tests/load.rs"]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use taskwright_core::limits::LEASE;
 use taskwright_core::placement::{Rule, Term};
-use taskwright_core::{Labels, Load, Name, Requirement, Timestamp, WorkerId, format_duration};
+use taskwright_core::{
+    Labels, Load, Name, Requirement, Resources, Timestamp, WorkerId, format_duration,
+};
 use taskwright_store::{Profile, WorkerView};
 
 /// What a job is like whose workers are asked for.
@@ -43,6 +45,8 @@ pub struct Placed {
     pub running: usize,
     /// How many slots they take.
     pub slots_taken: u64,
+    /// How much they take of each resource.
+    pub resources_taken: Resources,
     /// Its labels.
     pub labels: Labels,
     /// How loaded it is.
@@ -111,8 +115,16 @@ impl Placed {
         self.excluded.iter().any(|exclusion| rules.contains(&exclusion.rule))
     }
 
-    fn has_free_slot(&self) -> bool {
-        self.slots == 0 || (self.slots_taken < u64::from(self.slots) && !self.is_held_back())
+    /// Whether it has a slot free, and so much of its resources.
+    fn has_room(&self, takes: &Resources) -> bool {
+        let has_slot =
+            self.slots == 0 || (self.slots_taken < u64::from(self.slots) && !self.is_held_back());
+        has_slot && takes.fit(&self.free())
+    }
+
+    /// How much of each of its resources is free.
+    pub(crate) fn free(&self) -> Resources {
+        self.labels.capacities().minus(&self.resources_taken)
     }
 
     /// Whether it takes no more jobs now because it is over its load.
@@ -164,6 +176,7 @@ fn judge(request: &PlaceRequest, view: &WorkerView, now: Timestamp) -> Placed {
         slots: view.info.slots,
         running: view.running,
         slots_taken: view.slots_taken,
+        resources_taken: view.resources_taken.clone(),
         load: view.info.load,
         labels: view.profile.as_ref().map(|profile| profile.labels.clone()).unwrap_or_default(),
         excluded,
@@ -176,12 +189,15 @@ fn verdict(request: &PlaceRequest, workers: &[Placed]) -> String {
 
     let matching: Vec<&Placed> = workers.iter().filter(|worker| worker.matches()).collect();
     if !matching.is_empty() {
-        let free = matching.iter().filter(|worker| worker.has_free_slot()).count();
+        let takes = request.requires.taken();
+        let free = matching.iter().filter(|worker| worker.has_room(&takes)).count();
+        let and =
+            if takes.is_empty() { String::new() } else { format!(" and {} free", amounts(&takes)) };
         let (matching, all) = (matching.len(), workers.len());
         let of = if all == 1 { "worker matches" } else { "workers match" };
         let over = workers.iter().filter(|w| w.matches() && w.load.takes.is_some()).count();
         let over = if over == 0 { String::new() } else { format!(", {over} over their load") };
-        return format!("{matching} of {all} {of}, {free} of them with a free slot{over}");
+        return format!("{matching} of {all} {of}, {free} of them with a free slot{and}{over}");
     }
     let without = |rules: &[ExclusionRule]| -> Vec<&Placed> {
         workers.iter().filter(|worker| !worker.is_excluded_by(rules)).collect()
@@ -203,6 +219,13 @@ fn verdict(request: &PlaceRequest, workers: &[Placed]) -> String {
     lacking(&request.requires, &serving)
 }
 
+/// `1 of gpu and 8 of memory`.
+pub(crate) fn amounts(resources: &Resources) -> String {
+    let texts: Vec<String> =
+        resources.iter().map(|(resource, amount)| format!("{amount} of {resource}")).collect();
+    texts.join(" and ")
+}
+
 /// What all of these workers lack, who serve queue and task.
 fn lacking(requires: &Requirement, serving: &[&Placed]) -> String {
     let is_unmet = |term: &&Term| serving.iter().all(|worker| !term.is_met(&worker.labels));
@@ -212,6 +235,11 @@ fn lacking(requires: &Requirement, serving: &[&Placed]) -> String {
         // Writing to a text cannot fail.
         let _ = match term.rule {
             Rule::Absent => write!(sentence, "{and} is without {}", term.label),
+            Rule::Takes(_) => {
+                let all = serving.iter().filter_map(|worker| worker.labels.capacity(&term.label));
+                let most = all.max().map_or(String::new(), |most| format!(", the most is {most}"));
+                write!(sentence, "{and} has {term} in all{most}")
+            }
             _ => write!(sentence, "{and} has {term}"),
         };
     }

@@ -343,7 +343,32 @@ pub(crate) fn claim(claim: &mut Claim) -> Result<()> {
     }
     claim.max = claim.max.min(limits::BATCH_MAX);
     claim.wait = claim.wait.min(limits::WAIT_MAX);
-    profile(&claim.profile)
+    profile(&claim.profile)?;
+    free(claim)
+}
+
+/// Whoever has resources says how much of each is free: else nobody could know what fits.
+fn free(claim: &Claim) -> Result<()> {
+    let invalid = |fault: String| {
+        let message = format!("cannot claim for this worker: {fault}");
+        Err(Error::new(ErrorCode::Invalid, message))
+    };
+    let all = claim.profile.labels.capacities();
+    if let Some((resource, _)) = all.iter().find(|(resource, _)| !claim.free.names(resource)) {
+        return invalid(format!(
+            "it has the resource {resource} and does not say how much of it is free; name it in free"
+        ));
+    }
+    for (resource, amount) in claim.free.iter() {
+        if !all.names(resource) {
+            return invalid(format!("{resource} is free, and none of its resources"));
+        }
+        if amount > all.get(resource) {
+            let all = all.get(resource);
+            return invalid(format!("{amount} of {resource} are free, and it has {all} in all"));
+        }
+    }
+    Ok(())
 }
 
 fn profile(profile: &Profile) -> Result<()> {

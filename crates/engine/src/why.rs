@@ -15,7 +15,7 @@ use taskwright_store::{Filter, QueueCounts};
 use crate::api::Api;
 use crate::costs::Costs;
 use crate::error::Result;
-use crate::place::{PlaceRequest, Placed, Placement};
+use crate::place::{PlaceRequest, Placed, Placement, amounts};
 use ordered::InOrder;
 
 /// Jobs that are named where several hold a key.
@@ -72,13 +72,15 @@ pub enum BlockerKind {
     Placement,
     /// Those that match are busy.
     Slots,
+    /// Those that match and have slots free have not as much of a resource free.
+    Resources,
     /// Those that match and have slots free are over their load.
     Load,
 }
 
 impl BlockerKind {
     /// Every kind.
-    pub const ALL: [BlockerKind; 8] = [
+    pub const ALL: [BlockerKind; 9] = [
         BlockerKind::Time,
         BlockerKind::Jobs,
         BlockerKind::Paused,
@@ -86,6 +88,7 @@ impl BlockerKind {
         BlockerKind::Line,
         BlockerKind::Placement,
         BlockerKind::Slots,
+        BlockerKind::Resources,
         BlockerKind::Load,
     ];
 
@@ -99,6 +102,7 @@ impl BlockerKind {
             BlockerKind::Line => "line",
             BlockerKind::Placement => "placement",
             BlockerKind::Slots => "slots",
+            BlockerKind::Resources => "resources",
             BlockerKind::Load => "load",
         }
     }
@@ -201,12 +205,16 @@ impl Facts {
             block(BlockerKind::Limit, detail);
         }
         let cost = u64::from(self.job.extras.slots());
+        let takes = self.job.extras.requires.taken();
+        let has_room = |worker: &Placed| free_slots(worker) >= cost && takes.fit(&worker.free());
         let matching = || self.placement.workers.iter().filter(|worker| worker.matches());
         if matching().next().is_none() {
             block(BlockerKind::Placement, self.placement.verdict.clone());
         } else if matching().all(|worker| free_slots(worker) < cost) {
             block(BlockerKind::Slots, self.busy(matching()));
-        } else if matching().all(|worker| free_slots(worker) < cost || worker.is_held_back()) {
+        } else if matching().all(|worker| !has_room(worker)) {
+            block(BlockerKind::Resources, self.short(matching()));
+        } else if matching().all(|worker| !has_room(worker) || worker.is_held_back()) {
             block(BlockerKind::Load, over_load(matching()));
         }
         let ahead = self.ahead();
@@ -303,15 +311,30 @@ impl Facts {
             workers += 1;
             slots += u64::from(worker.slots);
         }
-        let are = if workers == 1 {
-            "1 worker matches".into()
-        } else {
-            format!("{workers} workers match")
-        };
+        let are = match_so_many(workers);
         match self.job.extras.slots() {
             1 => format!("{are}, and all of their {slots} slots are taken"),
             cost => format!("{are}, and none has the {cost} slots free that it takes"),
         }
+    }
+
+    /// What none of those that match has free of its resources.
+    fn short<'w>(&self, matching: impl Iterator<Item = &'w Placed>) -> String {
+        let workers: Vec<&Placed> = matching.collect();
+        let are = match_so_many(workers.len());
+        let takes = self.job.extras.requires.taken();
+        let most = |resource: &Name| workers.iter().map(|worker| worker.free().get(resource)).max();
+        let told: Vec<String> = takes
+            .iter()
+            .filter_map(|(resource, amount)| {
+                let most = most(resource).filter(|most| *most < amount)?;
+                Some(format!("{amount} of {resource} free, the most is {most}"))
+            })
+            .collect();
+        if told.is_empty() {
+            return format!("{are}, and none has {} and its slots free at once", amounts(&takes));
+        }
+        format!("{are}, and none has the {}", told.join(", nor the "))
     }
 
     fn ahead(&self) -> Option<Ahead> {
@@ -329,7 +352,8 @@ impl Facts {
     /// Half and nine tenths of the running times of what comes before it, over the slots that match.
     fn start(&self, blockers: &[Blocker], ahead: Option<Ahead>) -> Option<(Timestamp, Timestamp)> {
         let ahead = ahead.filter(|ahead| ahead.is_exact)?;
-        let by_workers = |kind| matches!(kind, BlockerKind::Slots | BlockerKind::Load);
+        let by_workers =
+            |kind| matches!(kind, BlockerKind::Slots | BlockerKind::Resources | BlockerKind::Load);
         if !blockers.iter().all(|blocker| by_workers(blocker.kind)) {
             return None;
         }
@@ -366,6 +390,10 @@ fn over_load<'w>(matching: impl Iterator<Item = &'w Placed>) -> String {
     let more = held_back.count();
     let rest = if more == 0 { String::new() } else { format!("; and {more} more") };
     format!("those that match are over their load: {}{rest}", told.join("; "))
+}
+
+fn match_so_many(workers: usize) -> String {
+    if workers == 1 { "1 worker matches".into() } else { format!("{workers} workers match") }
 }
 
 fn free_slots(worker: &Placed) -> u64 {

@@ -84,6 +84,7 @@ impl Scene {
             worker: WorkerId::from_u128(1),
             profile,
             max,
+            free: Default::default(),
             seq: self.claims,
             wait: Duration::ZERO,
             in_process: false,

@@ -132,6 +132,7 @@ impl Scene {
             seq: *seq,
             profile: Arc::clone(&self.profile),
             max: 200,
+            free: Default::default(),
             wait: Duration::ZERO,
             in_process: false,
         };

@@ -84,6 +84,7 @@ fn job(function: &Function, options: &Options) -> TokenStream {
     });
     let requires = options.requires.as_ref().map(|terms| quote!(.requires(#terms)));
     let cost = options.cost.map(|slots| quote!(.cost(#slots)));
+    let takes = options.takes.iter().map(|(name, amount)| quote!(.takes(#name, #amount)));
     let mutable = (!names.is_empty()).then(|| quote!(mut));
     quote! {
         #[doc = #doc]
@@ -94,7 +95,7 @@ fn job(function: &Function, options: &Options) -> TokenStream {
             let #mutable #args = ::taskwright::__private::ArgsWriter::default();
             #(#writes)*
             ::taskwright::__private::job_of(&__NAME, #args)
-                #queue #priority #max_attempts #timeout #retry #requires #cost
+                #queue #priority #max_attempts #timeout #retry #requires #cost #(#takes)*
         }
     }
 }

@@ -37,6 +37,7 @@ use proc_macro::TokenStream;
 /// - `retry = "30s"` or `retry = ["1m", "5m", "1h"]`: fixed waits between attempts, the last repeats
 /// - `requires = "gpu>=24,!spot"`: what the labels of its worker must meet
 /// - `cost = 4`: how many slots of its worker a job takes, 1 to 1,000
+/// - `takes(memory = 8, gpu = 1)`: how much of the resources of its worker a job takes
 /// - `blocking`: says that a function that is not async is meant to be none
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {

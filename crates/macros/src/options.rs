@@ -1,10 +1,11 @@
 //! What stands in the parentheses of the attribute.
 
-use proc_macro2::TokenStream;
-use syn::parse::Parser;
+use proc_macro2::{Span, TokenStream};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Error, Expr, ExprLit, Lit, LitStr, Meta, Token};
+use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Meta, Token};
 use taskwright_core::{Name, Requirement, limits, parse_duration};
 
 use crate::function::Function;
@@ -20,9 +21,11 @@ pub struct Options {
     pub retry_ms: Option<Vec<u64>>,
     pub requires: Option<String>,
     pub cost: Option<u32>,
+    pub takes: Vec<(String, u64)>,
 }
 
-const KNOWN: &str = "name, queue, priority, max_attempts, timeout, retry, requires, cost, blocking";
+const KNOWN: &str =
+    "name, queue, priority, max_attempts, timeout, retry, requires, cost, takes, blocking";
 
 impl Options {
     pub fn parse(tokens: TokenStream, function: &Function) -> syn::Result<Options> {
@@ -69,6 +72,7 @@ impl Options {
             "retry" => self.retry_ms = Some(retry(meta)?),
             "requires" => self.requires = Some(requirement(meta)?),
             "cost" => self.cost = Some(cost(meta)?),
+            "takes" => self.takes = takes(meta)?,
             "blocking" => {
                 meta.require_path_only().map_err(|_| {
                     Error::new_spanned(meta, "`blocking` has no value: write #[task(blocking)]")
@@ -160,6 +164,53 @@ fn cost(meta: &Meta) -> syn::Result<u32> {
     slots.filter(|slots| (1..=limits::COST_MAX).contains(slots)).ok_or_else(|| {
         Error::new(expr.span(), format!("this is not a number of slots: write {example}"))
     })
+}
+
+fn takes(meta: &Meta) -> syn::Result<Vec<(String, u64)>> {
+    let example = "takes(memory = 8, gpu = 1)";
+    let list = meta.require_list().map_err(|_| {
+        Error::new_spanned(meta, format!("this option has amounts in parentheses: write {example}"))
+    })?;
+    let amounts = list.parse_args_with(Punctuated::<Amount, Token![,]>::parse_terminated)?;
+    if amounts.is_empty() {
+        return Err(Error::new_spanned(list, format!("this takes nothing: write {example}")));
+    }
+    let mut requires = Requirement::NONE;
+    for (index, Amount { name, amount, span }) in amounts.iter().enumerate() {
+        if amounts.iter().take(index).any(|earlier| earlier.name == *name) {
+            return Err(Error::new(*span, format!("`{name}` is given twice: remove one")));
+        }
+        requires = requires.with_taken(name, *amount).map_err(|error| Error::new(*span, error))?;
+    }
+    Ok(amounts.into_iter().map(|Amount { name, amount, .. }| (name, amount)).collect())
+}
+
+/// `memory = 8`; a name that Rust does not know as one stands in quotes.
+struct Amount {
+    name: String,
+    amount: u64,
+    span: Span,
+}
+
+impl Parse for Amount {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let (name, span) = if input.peek(LitStr) {
+            let text: LitStr = input.parse()?;
+            (text.value(), text.span())
+        } else {
+            let name = input.call(Ident::parse_any)?;
+            (name.to_string(), name.span())
+        };
+        input.parse::<Token![=]>()?;
+        let number: LitInt = input.parse()?;
+        let amount = number.base10_parse().ok();
+        let amount = amount.filter(|amount| (1..=limits::RESOURCE_MAX).contains(amount));
+        let amount = amount.ok_or_else(|| {
+            let example = "takes(memory = 8), whole and at least 1";
+            Error::new(number.span(), format!("this is not an amount: write {example}"))
+        })?;
+        Ok(Amount { name, amount, span })
+    }
 }
 
 fn duration_ms(expr: &Expr, example: &str) -> syn::Result<u64> {

@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_secs(4);
 /// … and where none are heard, as behind a transaction pooler.
 const POLL_UNHEARD: Duration = Duration::from_secs(1);
 
-/// What a claim is given; `None`: the next job takes more slots than it has, so it is not to wait.
+/// What a claim is given; `None`: the next job takes more than it has free, so it is not to wait.
 pub(crate) type Given = Option<Vec<ClaimedJob>>;
 
 impl PostgresStore {
@@ -55,7 +55,7 @@ impl PostgresStore {
 
     pub(crate) async fn claim_now(&self, namespace: i32, claim: &Claim) -> Result<Given> {
         self.check_open()?;
-        if self.limits.is_limited(namespace) {
+        if self.limits.is_limited(namespace) || self.takes_resources(claim) {
             return self.claim_limited(namespace, claim).await;
         }
         let begin = self.floors.begin();
@@ -82,6 +82,13 @@ impl PostgresStore {
         Ok(Some(jobs))
     }
 
+    /// Whether jobs that the worker matches take more of it than slots: what fits is decided in Rust then,
+    /// as where something is limited.
+    fn takes_resources(&self, claim: &Claim) -> bool {
+        let labels = &claim.profile.labels;
+        labels.has_resources() && self.requirements.matching(labels).take_resources
+    }
+
     /// What each of some claims is given that workers who serve the same make at once, sorted by
     /// worker. `None`: one of them repeats a claim or must be looked at for itself; nothing is given.
     pub(crate) async fn claim_together(
@@ -91,7 +98,7 @@ impl PostgresStore {
     ) -> Result<Option<Vec<Vec<ClaimedJob>>>> {
         self.check_open()?;
         let [first, _, ..] = claims else { return Ok(None) };
-        if self.limits.is_limited(namespace) {
+        if self.limits.is_limited(namespace) || self.takes_resources(first) {
             return Ok(None);
         }
         let begin = self.floors.begin();
@@ -210,7 +217,8 @@ pub(crate) struct Wish<'b> {
 impl<'b> Wish<'b> {
     pub fn of(store: &PostgresStore, namespace: i32, claim: &Claim, begin: &'b Begin) -> Self {
         let texts = |names: &[Name]| names.iter().map(|name| name.as_str().to_owned()).collect();
-        let Matching { numbers, costs, known } = store.requirements.matching(&claim.profile.labels);
+        let Matching { numbers, costs, known, .. } =
+            store.requirements.matching(&claim.profile.labels);
         Wish {
             now: store.clock.shown(),
             namespace,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use taskwright_core::limits::PAGE_MAX;
 use taskwright_core::rank::AGING_DEFAULT;
-use taskwright_core::{Job, JobId, Name, Timestamp, WorkerId, turns};
+use taskwright_core::{Job, JobId, Name, Resources, Timestamp, WorkerId, turns};
 use taskwright_store::{Filter, Page, QueueCounts, Result, WorkerView};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use crate::codec::profile_from;
 use crate::heartbeat::info_from;
 use crate::link::micros;
 use crate::record::Shelf;
+use crate::requirements::requirement;
 use crate::row::{BIG_COLUMNS, COLUMNS, JOINS, get, name, numbers_of, record};
 use crate::store::PostgresStore;
 
@@ -225,7 +226,8 @@ impl PostgresStore {
                 &[(&number, Type::INT4)],
             )
             .await?;
-        rows.iter()
+        let mut views: Vec<WorkerView> = rows
+            .iter()
             .map(|row| {
                 Ok(WorkerView {
                     id: WorkerId::from_u128(get::<Uuid>(row, "id")?.as_u128()),
@@ -235,9 +237,41 @@ impl PostgresStore {
                     last_seen_at: Timestamp::from_micros(get(row, "last_seen_at")?),
                     running: usize::try_from(get::<i64>(row, "running")?).unwrap_or(0),
                     slots_taken: u64::try_from(get::<i64>(row, "slots_taken")?).unwrap_or(0),
+                    resources_taken: Resources::NONE,
                 })
             })
-            .collect()
+            .collect::<Result<_>>()?;
+        self.read_resources_taken(number, &mut views).await?;
+        Ok(views)
+    }
+
+    /// Reads how much the jobs take that workers run, where any of them has a resource; sorted by id.
+    async fn read_resources_taken(&self, namespace: i32, views: &mut [WorkerView]) -> Result<()> {
+        let has_any = |view: &WorkerView| {
+            view.profile.as_ref().is_some_and(|profile| profile.labels.has_resources())
+        };
+        if !views.iter().any(has_any) {
+            return Ok(());
+        }
+        let rows = self
+            .link
+            .query(
+                "select j.worker, r.text from taskwright.job j \
+                 join taskwright.worker w on w.id = j.worker and w.namespace = j.namespace \
+                 join taskwright.lane l on l.number = j.lane \
+                 join taskwright.requirement r on r.number = l.requirement \
+                 where w.namespace = $1 and j.state = 5 and r.text ~ '(^|,)[0-9]+ of '",
+                &[(&namespace, Type::INT4)],
+            )
+            .await?;
+        for row in &rows {
+            let worker = WorkerId::from_u128(get::<Uuid>(row, "worker")?.as_u128());
+            let taken = requirement(get(row, "text")?)?.taken();
+            if let Ok(place) = views.binary_search_by_key(&worker, |view| view.id) {
+                views[place].resources_taken.add(&taken);
+            }
+        }
+        Ok(())
     }
 }
 

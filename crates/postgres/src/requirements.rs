@@ -38,6 +38,8 @@ pub(crate) struct Matching {
     pub numbers: Arc<[i32]>,
     /// How many slots jobs take that require these; `None`: all of them one.
     pub costs: Option<Arc<[i32]>>,
+    /// Whether jobs that require one of these take more than slots.
+    pub take_resources: bool,
     /// The highest number that was looked at.
     pub known: i32,
 }
@@ -53,6 +55,7 @@ impl Requirements {
         }
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let met = known.by_number.iter().filter(|(_, requirement)| requirement.matches(labels));
+        let take_resources = met.clone().any(|(_, requirement)| requirement.takes_resources());
         let cost = |requirement: &Requirement| requirement.slots().cast_signed();
         let (numbers, costs): (Vec<i32>, Vec<i32>) =
             met.map(|(number, requirement)| (*number, cost(requirement))).unzip();
@@ -60,6 +63,7 @@ impl Requirements {
         let matching = Matching {
             numbers: numbers.into(),
             costs: is_costly.then(|| costs.into()),
+            take_resources,
             known: last(&known),
         };
         if known.matching.len() >= LABELS_MAX {

@@ -50,6 +50,7 @@ async fn pass(store: &Arc<dyn Store>, round: u64) {
         seq: round + 1,
         profile,
         max: BATCH_MAX,
+        free: Default::default(),
         wait: Duration::ZERO,
         in_process: false,
     };

@@ -64,6 +64,7 @@ fn claim_of(worker: u128, seq: u64, queues: Vec<Name>, max: usize) -> Claim {
         seq,
         profile: Arc::new(Profile { queues, tasks: None, labels: Default::default() }),
         max,
+        free: Default::default(),
         wait: Duration::ZERO,
         in_process: false,
     }

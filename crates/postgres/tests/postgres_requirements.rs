@@ -42,6 +42,7 @@ fn claim(worker: u128, seq: u64, labels: &str, wait: Duration) -> Claim {
         seq,
         profile: Arc::new(Profile { queues, tasks: None, labels }),
         max: 10,
+        free: Default::default(),
         wait,
         in_process: false,
     }

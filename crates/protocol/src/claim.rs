@@ -11,7 +11,7 @@ use taskwright_store::{Claim, ClaimedJob, Profile};
 use crate::extras::{reader_with_extras, write_extras};
 use crate::fresh;
 use crate::instant::Instant;
-use crate::labels;
+use crate::labels::{self, Amounts, read_amounts, write_amounts};
 use crate::read::{At, Names, Object, Parsed, Payload, Text, invalid, name_or_default, read};
 use crate::write;
 
@@ -30,6 +30,10 @@ struct ClaimRequest<'a> {
     tasks: Option<Vec<Text<'a>>>,
     #[serde(default)]
     labels: Vec<Text<'a>>,
+    #[serde(default)]
+    resources: Amounts,
+    #[serde(default)]
+    free: Amounts,
     max: Option<usize>,
     #[serde(default)]
     wait_ms: u64,
@@ -45,6 +49,10 @@ pub(crate) struct ClaimFields<'a> {
     tasks: Option<Vec<Text<'a>>>,
     #[serde(default)]
     labels: Vec<Text<'a>>,
+    #[serde(default)]
+    resources: Amounts,
+    #[serde(default)]
+    free: Amounts,
     max: Option<usize>,
     #[serde(default)]
     wait_ms: u64,
@@ -56,8 +64,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Claim> {
     let request: ClaimRequest<'_> = read("claim request", body)?;
     let namespace = name_or_default("namespace", request.namespace.as_ref())?;
     let worker = request.worker.map_or_else(fresh::worker_id, |worker| Ok(worker.0))?;
-    let ClaimRequest { seq, queues, tasks, labels, max, wait_ms, .. } = request;
-    let fields = ClaimFields { seq, queues, tasks, labels, max, wait_ms };
+    let ClaimRequest { seq, queues, tasks, labels, resources, free, max, wait_ms, .. } = request;
+    let fields = ClaimFields { seq, queues, tasks, labels, resources, free, max, wait_ms };
     fields.into_claim(namespace, worker)
 }
 
@@ -68,13 +76,14 @@ impl ClaimFields<'_> {
             None => vec![Name::default_name()],
         };
         let tasks = self.tasks.as_deref().map(|tasks| names("tasks", tasks)).transpose()?;
-        let labels = labels::read(&self.labels)?;
+        let labels = labels::read(&self.labels, &self.resources)?;
         Ok(Claim {
             namespace,
             worker,
             seq: self.seq.unwrap_or_else(fresh::growing_number),
             profile: Arc::new(Profile { queues, tasks, labels }),
             max: self.max.unwrap_or(MAX_DEFAULT),
+            free: read_amounts("free", &self.free)?,
             wait: Duration::from_millis(self.wait_ms),
             in_process: false,
         })
@@ -103,6 +112,7 @@ pub(crate) fn write_fields(claim: &Claim, object: &mut write::Object<'_>) {
         object.names("tasks", tasks);
     }
     labels::write(&claim.profile.labels, object);
+    write_amounts("free", &claim.free, object);
     object.number("max", claim.max as u64);
     object.millis("wait_ms", claim.wait);
 }

@@ -11,6 +11,7 @@ use taskwright_store::Refusal;
 
 use crate::extras::{shard, write_shard};
 use crate::instant::Instant;
+use crate::labels::{Amounts, taking};
 use crate::read::{At, Names, Object, Parsed, Payload, Text, invalid, read};
 use crate::unique::{
     ConflictField, ConflictFields, ReplaceField, UntilField, unique, write_on_conflict,
@@ -73,6 +74,8 @@ pub(crate) struct JobFields<'a> {
     limit_keys: Vec<Text<'a>>,
     requires: Option<Text<'a>>,
     cost: Option<u32>,
+    #[serde(default)]
+    takes: Amounts,
     unique_key: Option<Text<'a>>,
     unique_until: Option<UntilField>,
     unique_for_ms: Option<u64>,
@@ -193,6 +196,10 @@ pub(crate) fn job_request(
         scheduled_only: fields.replace_scheduled_only,
         at_most_ms: fields.replace_at_most_ms,
     };
+    let requires: Requirement = match &fields.requires {
+        Some(text) => text.0.parse().map_err(|cause| at.invalid("requires", cause))?,
+        None => Requirement::NONE,
+    };
     let on_conflict = conflict.on_conflict().map_err(|(field, cause)| at.invalid(field, cause))?;
     Ok(JobRequest {
         id: fields.id.map(|id| id.0),
@@ -218,10 +225,7 @@ pub(crate) fn job_request(
         tags: fields.tags.iter().map(|tag| Arc::from(&*tag.0)).collect(),
         group: fields.group.as_ref().map(|group| Arc::from(&*group.0)),
         limit_keys: fields.limit_keys.iter().map(|key| Arc::from(&*key.0)).collect(),
-        requires: match &fields.requires {
-            Some(text) => text.0.parse().map_err(|cause| at.invalid("requires", cause))?,
-            None => Requirement::NONE,
-        },
+        requires: taking(requires, &fields.takes).map_err(|cause| at.invalid("takes", cause))?,
         cost: fields.cost,
         unique: unique(
             fields.unique_key.as_ref().map(|key| Arc::from(&*key.0)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use taskwright_core::{Extras, Shard};
 
 use crate::enqueue::write_retry;
+use crate::labels::write_amounts;
 use crate::read::Text;
 use crate::unique::write_unique;
 use crate::write;
@@ -112,6 +113,8 @@ pub(crate) fn write_extras(extras: &Extras, object: &mut write::Object<'_>) {
     if extras.cost != 0 {
         object.number("cost", u64::from(extras.cost));
     }
+    // It stands in `requires` as well, which is what is read.
+    write_amounts("takes", &extras.requires.taken(), object);
     if !extras.parents.is_empty() {
         object.ids("parents", &extras.parents);
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use taskwright_core::{Name, Requirement, WorkerId};
 use taskwright_engine::{Exclusion, ExclusionRule, PlaceRequest, Placed, Placement, Result};
 
-use crate::labels;
+use crate::labels::{self, Amounts, read_amounts, taking, write_amounts};
 use crate::load::{self, LoadView};
 use crate::read::{Object, Parsed, Text, invalid, name_or_default, read};
 use crate::status::write_slots_taken;
@@ -21,17 +21,20 @@ pub(crate) fn decode(body: &[u8]) -> Result<PlaceRequest> {
         queue: Option<Text<'a>>,
         task: Text<'a>,
         requires: Option<Text<'a>>,
+        #[serde(default)]
+        takes: Amounts,
     }
 
     let fields: Fields<'_> = read("place request", body)?;
+    let requires: Requirement = match &fields.requires {
+        Some(text) => text.0.parse().map_err(|cause| invalid("requires", cause))?,
+        None => Requirement::NONE,
+    };
     Ok(PlaceRequest {
         namespace: name_or_default("namespace", fields.namespace.as_ref())?,
         queue: name_or_default("queue", fields.queue.as_ref())?,
         task: Name::new(&fields.task.0).map_err(|cause| invalid("task", cause))?,
-        requires: match &fields.requires {
-            Some(text) => text.0.parse().map_err(|cause| invalid("requires", cause))?,
-            None => Requirement::NONE,
-        },
+        requires: taking(requires, &fields.takes).map_err(|cause| invalid("takes", cause))?,
     })
 }
 
@@ -55,6 +58,7 @@ pub(crate) fn encode_reply(placement: &Placement) -> Vec<u8> {
             object.number("slots", u64::from(worker.slots));
             object.number("running", worker.running as u64);
             write_slots_taken(worker.running, worker.slots_taken, object);
+            write_amounts("resources_taken", &worker.resources_taken, object);
             labels::write(&worker.labels, object);
             load::write(&worker.load, object);
             object.flag("matches", worker.matches());
@@ -84,7 +88,11 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Placement> {
         running: usize,
         slots_taken: Option<u64>,
         #[serde(default)]
+        resources_taken: Amounts,
+        #[serde(default)]
         labels: Vec<Text<'a>>,
+        #[serde(default)]
+        resources: Amounts,
         load: Option<Object<LoadView>>,
         excluded: Vec<Object<Excluded<'a>>>,
     }
@@ -108,7 +116,8 @@ pub(crate) fn decode_reply(body: &[u8]) -> Result<Placement> {
             slots: fields.slots,
             running: fields.running,
             slots_taken: fields.slots_taken.unwrap_or(fields.running as u64),
-            labels: labels::read(&fields.labels)?,
+            resources_taken: read_amounts("resources_taken", &fields.resources_taken)?,
+            labels: labels::read(&fields.labels, &fields.resources)?,
             load: fields.load.map(|Object(load)| load.into_load()).unwrap_or_default(),
             excluded: fields.excluded.into_iter().map(exclusion).collect(),
         })

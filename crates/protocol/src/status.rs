@@ -11,7 +11,7 @@ use taskwright_store::{
 
 use crate::heartbeat::write_info;
 use crate::instant::Instant;
-use crate::labels;
+use crate::labels::{self, Amounts, read_amounts, write_amounts};
 use crate::load::LoadView;
 use crate::read::{Object, Parsed, Text, name_or_default, read};
 use crate::write;
@@ -121,6 +121,7 @@ pub(crate) fn encode_workers(workers: &[WorkerView]) -> Vec<u8> {
             object.instant("last_seen_at", worker.last_seen_at);
             object.number("running", worker.running as u64);
             write_slots_taken(worker.running, worker.slots_taken, object);
+            write_amounts("resources_taken", &worker.resources_taken, object);
         });
     })
 }
@@ -160,6 +161,10 @@ pub(crate) fn decode_workers(body: &[u8]) -> Result<Vec<WorkerView>> {
         tasks: Option<Vec<Parsed<Name>>>,
         #[serde(default)]
         labels: Vec<Text<'a>>,
+        #[serde(default)]
+        resources: Amounts,
+        #[serde(default)]
+        resources_taken: Amounts,
         first_seen_at: Parsed<Instant>,
         last_seen_at: Parsed<Instant>,
         running: usize,
@@ -169,7 +174,7 @@ pub(crate) fn decode_workers(body: &[u8]) -> Result<Vec<WorkerView>> {
     let reply: Reply<'_> = read("workers reply", body)?;
     let named = |names: Vec<Parsed<Name>>| names.into_iter().map(|name| name.0).collect();
     let workers = reply.workers.into_iter().map(|Object(fields)| {
-        let labels = labels::read(&fields.labels)?;
+        let labels = labels::read(&fields.labels, &fields.resources)?;
         let tasks = fields.tasks.map(named);
         let profile = |queues| Arc::new(Profile { queues: named(queues), tasks, labels });
         Ok(WorkerView {
@@ -185,6 +190,7 @@ pub(crate) fn decode_workers(body: &[u8]) -> Result<Vec<WorkerView>> {
             last_seen_at: fields.last_seen_at.0.0,
             running: fields.running,
             slots_taken: fields.slots_taken.unwrap_or(fields.running as u64),
+            resources_taken: read_amounts("resources_taken", &fields.resources_taken)?,
         })
     });
     workers.collect()

@@ -21,6 +21,7 @@ mod placement;
 mod policies;
 pub mod random;
 mod report;
+mod resources;
 mod restart;
 mod retention;
 mod scene;
@@ -54,6 +55,7 @@ pub use ordered::*;
 pub use placement::*;
 pub use policies::*;
 pub use report::*;
+pub use resources::*;
 pub use restart::*;
 pub use retention::*;
 pub use strict::*;
@@ -321,6 +323,18 @@ macro_rules! conformance {
                 c2_turns_wait_for_slots
                 c3_a_large_job_holds_no_small_worker_up
                 s4_a_repeated_claim_gives_no_more_than_fitted
+                // resources
+                a_waiting_claim_is_fed_what_fits
+                c1_a_claim_fits_all_that_it_takes
+                c1_a_claim_fits_what_is_free
+                c1_what_is_taken_is_kept
+                c1_what_is_taken_is_summed_over_lanes
+                c2_a_claim_does_not_wait_for_resources
+                c2_limits_come_before_resources
+                c2_turns_wait_for_resources
+                c2_what_does_not_fit_is_not_overtaken_by_its_worker
+                c3_a_worker_without_enough_is_not_held_up
+                s4_a_repeated_claim_takes_no_more
                 // moving
                 an_export_pages_through_everything
                 s11_pages_are_bounded_in_bytes

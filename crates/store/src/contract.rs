@@ -49,7 +49,7 @@ pub trait Store: Send + Sync + 'static {
     /// requirement) counts against `LANES_MAX` at least while it has jobs that have not ended.
     async fn insert(&self, insert: Insert) -> Result<Vec<Inserted>>;
 
-    /// Takes ready jobs to run for up to `max` slots, smallest rank first, of the queues and tasks that the
+    /// Takes ready jobs to run that fit what is free, smallest rank first, of the queues and tasks that the
     /// worker serves and whose requirement its labels meet (`Profile::matches`); ties go by `seq`.
     /// The others wait, whoever may come. The rank is `rank::fifo` of the instant the job is due at,
     /// its priority and `AGING_DEFAULT`. Jobs of paused queues stay; so do jobs at or after their
@@ -57,12 +57,14 @@ pub trait Store: Send + Sync + 'static {
     /// expires). Only an insert, a report, a heartbeat, a sweep or a command makes a job ready, or a claim
     /// that moves another one out of its way.
     ///
-    /// **C1** A job takes as many slots of its worker as `Requirement::slots` says of what it requires, and
-    /// what one claim gives takes no more than `max` together. **C2** The first job that takes more than is left ends the claim: no job behind
-    /// it is given, so that the worker gets it once it has run empty; no token, turn or room is taken for
-    /// it. If it is the very first, the claim answers at once with no jobs, however long it would wait.
-    /// **C3** A worker that has fewer slots in all than a job takes is not held up by it: the job requires
-    /// them (`Extras::with_cost`, which also tells whoever runs it what it costs).
+    /// **C1** A job takes of its worker what `Requirement::cost` says of what it requires, slots and amounts
+    /// of resources, and what one claim gives takes no more together than `max` slots and what is `free` of
+    /// each resource (`Claim::room`). **C2** The first job that takes more than is left ends the claim: no
+    /// job behind it is given, so that the worker gets it once enough is free; no token, turn or room is
+    /// taken for it. If it is the very first, the claim answers at once with no jobs, however long it would
+    /// wait. **C3** A worker that has less in all than a job takes is not held up by it: the job requires as
+    /// much (`Extras::with_cost`, which also tells whoever runs it what it costs, and
+    /// `Requirement::with_taken`).
     ///
     /// **A1** No policy is exceeded: at most as many attempts run (live leases, over all workers and
     /// nodes) and as many start in a time as the policies of its queue, its task and its

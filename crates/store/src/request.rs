@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskwright_core::placement::Cost;
 use taskwright_core::{
-    Extras, Job, JobError, JobId, Json, Labels, Load, Name, NewJob, Policy, Requirement, StateName,
-    Subject, Timestamp, Token, Verdict, WorkerId,
+    Extras, Job, JobError, JobId, Json, Labels, Load, Name, NewJob, Policy, Requirement, Resources,
+    StateName, Subject, Timestamp, Token, Verdict, WorkerId,
 };
 
 /// Jobs to write.
@@ -95,11 +96,21 @@ pub struct Claim {
     pub profile: Arc<Profile>,
     /// How many slots it has free: the jobs that it is given take no more together.
     pub max: usize,
+    /// How much it has free of each resource of its profile: the jobs that it is given take no more
+    /// together. Of what is not named nothing is free.
+    pub free: Resources,
     /// How long to wait where nothing is ready.
     pub wait: Duration,
     /// Whether the worker lives in the process that has the store open: its leases end when that
     /// store is opened again.
     pub in_process: bool,
+}
+
+impl Claim {
+    /// What the jobs that it is given may take together.
+    pub fn room(&self) -> Cost {
+        Cost { slots: self.max, resources: self.free.clone() }
+    }
 }
 
 /// A job handed to a worker.

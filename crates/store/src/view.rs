@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 pub use taskwright_core::Job;
-use taskwright_core::{Name, StateName, Timestamp, WorkerId};
+use taskwright_core::{Name, Resources, StateName, Timestamp, WorkerId};
 
 use crate::request::{Profile, WorkerInfo};
 
@@ -92,6 +92,8 @@ pub struct WorkerView {
     pub running: usize,
     /// How many slots they take.
     pub slots_taken: u64,
+    /// How much they take of each resource.
+    pub resources_taken: Resources,
 }
 
 /// A process that has a store open.

@@ -34,6 +34,8 @@ enum Bug {
     LabelsIgnored,
     /// A worker is offered jobs that it has not the slots for.
     SlotsIgnored,
+    /// A worker is given jobs that take more than is free of its resources.
+    ResourcesIgnored,
     /// Jobs that take one slot overtake one that does not fit.
     LargeJobOvertaken,
     /// A pause is forgotten.
@@ -105,6 +107,7 @@ impl Store for BuggyStore {
                 labels.set_slots(9).expect("a label");
                 claim.profile = with(labels);
             }
+            Bug::ResourcesIgnored => claim.free = labels.capacities(),
             Bug::LargeJobOvertaken => {
                 let given = self.inner.claim(claim.clone()).await?;
                 if !given.is_empty() {
@@ -328,6 +331,7 @@ planted! {
     time_that_goes_back_is_found: TimeGoesBack
     labels_ignored_are_found: LabelsIgnored
     slots_ignored_are_found: SlotsIgnored
+    resources_ignored_are_found: ResourcesIgnored
     a_large_job_overtaken_is_found: LargeJobOvertaken
     a_pause_ignored_is_found: PauseIgnored
     a_page_cut_is_found: PageCut

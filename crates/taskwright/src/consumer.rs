@@ -1,13 +1,14 @@
 //! Jobs taken by hand: dequeue, work, report.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use taskwright_core::limits::{HEARTBEAT_EVERY, WAIT_MAX};
-use taskwright_core::{Json, Labels, Name, WorkerId};
+use taskwright_core::{JobId, Json, Labels, Name, Resources, Token, WorkerId};
 use taskwright_engine::{Error, ErrorCode, Result};
 use taskwright_store::{Claim, ClaimedJob, Outcome, Profile, Report, Reported};
 use tokio::sync::Mutex;
@@ -45,6 +46,8 @@ pub struct Consumer {
     held: Arc<Held>,
     lease: Lease,
     claims: Mutex<Claims>,
+    /// How much the jobs that it holds take of its resources.
+    takes: std::sync::Mutex<HashMap<(JobId, Token), Resources>>,
 }
 
 /// The claims of a consumer, one at a time.
@@ -98,7 +101,15 @@ impl Consumer {
         };
         let lease = Lease::start(tenant, Arc::clone(&held), None)?;
         let profile = Arc::new(Profile { queues, tasks: None, labels: Labels::default() });
-        Ok(Consumer { app, worker, profile, held, lease, claims: Mutex::default() })
+        Ok(Consumer {
+            app,
+            worker,
+            profile,
+            held,
+            lease,
+            claims: Mutex::default(),
+            takes: Default::default(),
+        })
     }
 
     /// Has it a label from the next claim on; see [`Worker::label`](crate::Worker::label).
@@ -106,6 +117,17 @@ impl Consumer {
         let profile = Arc::make_mut(&mut self.profile);
         profile.labels.set(name, value).map_err(|error| {
             Error::new(ErrorCode::Invalid, format!("cannot label the consumer: {error}"))
+        })?;
+        Ok(self)
+    }
+
+    /// Has it so much of a resource from the next claim on, less what the jobs take that it holds; see
+    /// [`Worker::resource`](crate::Worker::resource).
+    pub fn resource(mut self, name: &str, amount: u64) -> Result<Consumer> {
+        let profile = Arc::make_mut(&mut self.profile);
+        profile.labels.set_capacity(name, amount).map_err(|error| {
+            let message = format!("cannot give the consumer a resource: {error}");
+            Error::new(ErrorCode::Invalid, message)
         })?;
         Ok(self)
     }
@@ -136,6 +158,7 @@ impl Consumer {
             seq: claims.seq,
             profile: Arc::new(profile),
             max,
+            free: self.profile.labels.capacities().minus(&self.taken()),
             wait: wait.min(WAIT_MAX),
             in_process: self.app.shared.in_process,
         };
@@ -143,6 +166,7 @@ impl Consumer {
         let each = claim.wait + CALL_DEADLINE;
         let jobs = retrying(&self.app.shared.ids, each, AWAY_MAX, call).await?;
         claims.is_open = false;
+        self.note_taken(&jobs);
         Ok(self.held.arrived(claims.seq, jobs, admit))
     }
 
@@ -177,6 +201,7 @@ impl Consumer {
         let answers = self.app.retrying(|| self.app.api().report(reports.clone())).await?;
         if !goes_on {
             self.held.remove(std::iter::once((id, token)));
+            self.takes.lock().unwrap_or_else(PoisonError::into_inner).remove(&(id, token));
         }
         match answers.first() {
             Some(Reported::Applied { .. } | Reported::Already) => Ok(()),
@@ -187,6 +212,21 @@ impl Consumer {
                 Err(Error::new(ErrorCode::Conflict, message))
             }
         }
+    }
+
+    fn note_taken(&self, jobs: &[ClaimedJob]) {
+        let mut takes = self.takes.lock().unwrap_or_else(PoisonError::into_inner);
+        for job in jobs.iter().filter(|job| job.extras.requires.takes_resources()) {
+            takes.insert((job.id, job.token), job.extras.requires.taken());
+        }
+    }
+
+    /// How much the jobs take that it holds.
+    fn taken(&self) -> Resources {
+        let mut taken = Resources::NONE;
+        let takes = self.takes.lock().unwrap_or_else(PoisonError::into_inner);
+        takes.values().for_each(|one| taken.add(one));
+        taken
     }
 
     /// Gives back what it holds, the attempts unspent, and ends its lease.

@@ -193,12 +193,33 @@ impl<T> Job<T> {
     pub fn requires(mut self, requirement: &str) -> Self {
         match requirement.parse() {
             Ok(requirement) => {
+                let taken = std::mem::replace(&mut self.request.requires, requirement).taken();
+                taken.iter().fold(self, |job, (name, amount)| job.takes(name.as_str(), amount))
+            }
+            Err(error) => {
+                let task = self.request.task.clone();
+                self.faulty(format!("cannot say what a job of task {task} requires: {error}"))
+            }
+        }
+    }
+
+    /// How much it takes of a [resource](crate::Worker::resource) of its worker while it runs, in the unit
+    /// that its workers use. Only workers that have as much in all are offered it, and start it once so
+    /// much is free.
+    ///
+    /// ```
+    /// # use taskwright::Job;
+    /// let train: Job<()> = Job::new("train", &7).takes("gpu", 1).takes("memory", 8);
+    /// ```
+    pub fn takes(mut self, resource: &str, amount: u64) -> Self {
+        match self.request.requires.with_taken(resource, amount) {
+            Ok(requirement) => {
                 self.request.requires = requirement;
                 self
             }
             Err(error) => {
                 let task = self.request.task.clone();
-                self.faulty(format!("cannot say what a job of task {task} requires: {error}"))
+                self.faulty(format!("cannot say what a job of task {task} takes: {error}"))
             }
         }
     }

@@ -77,8 +77,9 @@ pub use task::{Failure, Output, Task};
 pub use taskwright_core::schedule::{CatchUp, Overlap, PausedBy, SkipReason, Skipped};
 pub use taskwright_core::{
     AttemptRecord, Extras, Job as JobView, JobError, JobId, Json, Labels, Load, LoadMeasure, Name,
-    OnConflict, Ordered, Policy, Rate, Replace, Requirement, RetryPolicy, Shard, State, StateName,
-    Subject, Timestamp, Token, Unique, Until, WorkerId, format_duration, limits, parse_duration,
+    OnConflict, Ordered, Policy, Rate, Replace, Requirement, Resources, RetryPolicy, Shard, State,
+    StateName, Subject, Timestamp, Token, Unique, Until, WorkerId, format_duration, limits,
+    parse_duration,
 };
 pub use taskwright_engine::{
     Ahead, Api, Backfilled, Blocker, BlockerKind, Cost, CostCell, CostSums, Costs, Enqueued, Error,

@@ -30,12 +30,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use taskwright_core::limits::{COST_MAX, LEASE, PAGE_MAX};
-use taskwright_core::{InvalidLabel, JobId, Labels, Name, StateName, Timestamp, Token, WorkerId};
+use taskwright_core::limits::{COST_MAX, LEASE, PAGE_MAX, RESOURCE_MAX};
+use taskwright_core::{
+    InvalidLabel, Job as StoredJob, JobId, Labels, Name, Resources, StateName, Timestamp, Token,
+    WorkerId,
+};
 use taskwright_engine::{Api, Engine, Error, ErrorCode, Result};
 use taskwright_store::{
     Claim, ClaimedJob, Events, Filter, Heard, ManualClock, Outcome, Profile, Report, Reported,
@@ -68,6 +71,8 @@ pub struct TestApp {
     handlers: HashMap<Name, Arc<dyn Handler>>,
     worker: WorkerId,
     labels: Labels,
+    /// Resources that jobs take; its worker has enough of each.
+    resources: Mutex<Resources>,
     claims: AtomicU64,
     repeats_reports: AtomicBool,
 }
@@ -107,6 +112,7 @@ impl TestApp {
             clock,
             handlers: HashMap::new(),
             labels: Labels::default(),
+            resources: Mutex::default(),
             claims: AtomicU64::new(0),
             repeats_reports: AtomicBool::new(false),
         })
@@ -225,33 +231,52 @@ impl TestApp {
         if queues.is_empty() {
             return Ok(None);
         }
-        let mut labels = self.labels.clone();
-        labels.set_slots(COST_MAX as usize).map_err(invalid_label)?;
-        let tasks = Some(self.handlers.keys().cloned().collect());
-        let profile = Arc::new(Profile { queues, tasks, labels });
-        let claim = |max| Claim {
-            namespace: self.app.namespace().clone(),
-            worker,
-            seq: self.claims.fetch_add(1, Ordering::Relaxed) + 1,
-            profile: Arc::clone(&profile),
-            max,
-            wait: Duration::ZERO,
-            in_process: true,
-        };
-        if let Some(job) = self.engine.claim(claim(1)).await?.pop() {
+        if let Some(job) = self.engine.claim(self.claim_for(worker, &queues, 1)?).await?.pop() {
             return Ok(Some(job));
         }
-        // The next one may cost more: a claim for just so many slots gives no other.
+        // The next one may take more: a claim for just so many slots gives no other.
         let state = Some(StateName::Available);
         let filter = Filter { state, limit: PAGE_MAX, ..self.app.filter() };
         let waiting = self.app.list(filter).await?.jobs;
+        self.note_resources(&waiting);
         let costs: BTreeSet<u32> = waiting.iter().map(|job| job.extras.slots()).collect();
-        for cost in costs.into_iter().filter(|cost| *cost > 1) {
-            if let Some(job) = self.engine.claim(claim(cost as usize)).await?.pop() {
+        for cost in costs {
+            let claim = self.claim_for(worker, &queues, cost as usize)?;
+            if let Some(job) = self.engine.claim(claim).await?.pop() {
                 return Ok(Some(job));
             }
         }
         Ok(None)
+    }
+
+    fn claim_for(&self, worker: WorkerId, queues: &[Name], max: usize) -> Result<Claim> {
+        let mut labels = self.labels.clone();
+        labels.set_slots(COST_MAX as usize).map_err(invalid_label)?;
+        let free = self.resources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (resource, amount) in free.iter() {
+            labels.set_capacity(resource.as_str(), amount).map_err(invalid_label)?;
+        }
+        let tasks = Some(self.handlers.keys().cloned().collect());
+        Ok(Claim {
+            namespace: self.app.namespace().clone(),
+            worker,
+            seq: self.claims.fetch_add(1, Ordering::Relaxed) + 1,
+            profile: Arc::new(Profile { queues: queues.to_vec(), tasks, labels }),
+            max,
+            free,
+            wait: Duration::ZERO,
+            in_process: true,
+        })
+    }
+
+    /// Has enough from now on of what these jobs take.
+    fn note_resources(&self, jobs: &[StoredJob]) {
+        let mut known = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken: Vec<Resources> = jobs.iter().map(|job| job.extras.requires.taken()).collect();
+        let named = taken.iter().flat_map(Resources::iter);
+        let all: Resources = named.map(|(resource, _)| (resource.clone(), RESOURCE_MAX)).collect();
+        let more = all.minus(&known);
+        known.add(&more);
     }
 
     async fn report(&self, id: JobId, token: Token, outcome: Outcome) -> Result<Reported> {

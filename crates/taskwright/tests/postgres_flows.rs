@@ -120,6 +120,46 @@ async fn a_limit_holds_for_all_applications_of_one_database() {
     two.close().await.unwrap();
 }
 
+/// Says how much memory is taken at once, itself included.
+#[task(takes(memory = 3))]
+async fn hungry(milliseconds: u64) -> usize {
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    let taken = TAKEN.fetch_add(3, Ordering::SeqCst) + 3;
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+    TAKEN.fetch_sub(3, Ordering::SeqCst);
+    taken
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_take_no_more_of_a_resource_than_their_worker_has() {
+    let Some((_schema, url)) = schema("resources") else { return };
+    let apps = [connect(&url).await, connect(&url).await];
+    // One that has no memory runs beside it, and claims the plain way.
+    let with_memory = apps[0].worker().serve(hungry).serve(add).resource("memory", 7).start();
+    let without = apps[1].worker().serve(hungry).serve(add).start().unwrap();
+    let mut taken = Vec::new();
+    let mut added = Vec::new();
+    for number in 0..12 {
+        taken.push(apps[number % 2].enqueue(hungry::job(20)).await.unwrap());
+        added.push(apps[number % 2].enqueue(add::job(1, 1)).await.unwrap());
+    }
+    let never = apps[0].enqueue(hungry::job(1).takes("memory", 8)).await.unwrap();
+    for handle in &taken {
+        let together = bounded(handle.result()).await.unwrap();
+        assert!(together <= 6, "{together} of 7");
+    }
+    for handle in &added {
+        assert_eq!(bounded(handle.result()).await.unwrap(), 2);
+    }
+    let why = apps[1].why(never.id()).await.unwrap().unwrap();
+    assert_eq!(why.verdict, "no live worker has 8 of memory in all, the most is 7");
+    without.stop().await.unwrap();
+    with_memory.unwrap().stop().await.unwrap();
+    for app in apps {
+        app.close().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_rate_lets_jobs_start_when_their_time_has_come() {
     let Some((_schema, url)) = schema("paced") else { return };

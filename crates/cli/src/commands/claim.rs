@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use taskwright::Taskwright;
 use taskwright_core::limits::{BATCH_MAX, HEARTBEAT_EVERY, LEASE, WAIT_MAX};
 use taskwright_core::{
-    JobId, Labels, Load, Name, Token, WorkerId, format_duration, parse_duration,
+    JobId, Labels, Load, Name, Resources, Token, WorkerId, format_duration, parse_duration,
 };
 use taskwright_engine::ids::IdSource;
 use taskwright_store::{Claim, ClaimedJob, Heartbeat, Outcome, Profile, Report, WorkerInfo};
@@ -37,6 +37,9 @@ pub struct Arguments {
     /// A label, like gpu=24 or spot; repeat it for others. What jobs require must be met
     #[arg(long = "label", value_name = "NAME=VALUE")]
     labels: Vec<String>,
+    /// A resource and how much of it is free, like memory=8; repeat it for others. Jobs take from it
+    #[arg(long = "resource", value_name = "NAME=AMOUNT")]
+    resources: Vec<String>,
     /// The most jobs to take; one that costs more than one slot counts as so many
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=BATCH_MAX as i64))]
     max: u16,
@@ -66,6 +69,10 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
     if labels.slots().is_none() {
         labels.set_slots(arguments.max.into())?;
     }
+    let free = Resources::parse(arguments.resources.iter().map(String::as_str))?;
+    for (resource, amount) in free.iter() {
+        labels.set_capacity(resource.as_str(), amount)?;
+    }
     let app = connect::connect(global).await?;
     let worker = IdSource::default().worker_id()?;
     let tasks = (!arguments.tasks.is_empty()).then_some(arguments.tasks);
@@ -75,6 +82,7 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
         seq: 1,
         profile: Arc::new(Profile { queues: arguments.queues, tasks, labels }),
         max: arguments.max.into(),
+        free,
         wait: arguments.wait.min(WAIT_MAX),
         in_process: false,
     };

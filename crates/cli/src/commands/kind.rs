@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use taskwright_core::{Name, Requirement, RetryPolicy, parse_duration};
+use taskwright_core::{Name, Requirement, Resources, RetryPolicy, parse_duration};
 use taskwright_engine::JobRequest;
 
 use super::keys::Keys;
@@ -42,6 +42,9 @@ pub struct Kind {
     /// How many slots of its worker it takes, up to 1000 [default: 1]
     #[arg(long, value_name = "SLOTS")]
     cost: Option<u32>,
+    /// How much it takes of a resource of its worker, like memory=8; repeat it for others
+    #[arg(long = "take", value_name = "NAME=AMOUNT")]
+    takes: Vec<String>,
     /// Its keys.
     #[command(flatten)]
     keys: Keys,
@@ -57,7 +60,7 @@ impl Kind {
         request.max_attempts = self.max_attempts;
         request.timeout = self.timeout;
         request.tags = self.tags.iter().map(|tag| tag.as_str().into()).collect();
-        request.requires = self.requires.unwrap_or_default();
+        request.requires = taking(self.requires.unwrap_or_default(), &self.takes)?;
         request.cost = self.cost;
         request.retry = self.retry_delay.map(|delay| RetryPolicy::Fixed {
             delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
@@ -65,4 +68,13 @@ impl Kind {
         self.keys.apply(&mut request)?;
         Ok(request)
     }
+}
+
+/// What a job requires that also takes these amounts.
+pub fn taking(requires: Requirement, takes: &[String]) -> Result<Requirement> {
+    let takes = Resources::parse(takes.iter().map(String::as_str))?;
+    let mut amounts = takes.iter();
+    Ok(amounts.try_fold(requires, |requires, (resource, amount)| {
+        requires.with_taken(resource.as_str(), amount)
+    })?)
 }

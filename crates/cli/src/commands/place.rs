@@ -7,9 +7,10 @@ use serde_json::json;
 use taskwright_core::{Name, Requirement};
 use taskwright_engine::{PlaceRequest, Placed, Placement};
 
+use super::kind::taking;
 use crate::arguments::Global;
 use crate::exit::Exit;
-use crate::json::LoadLine;
+use crate::json::{LoadLine, amounts};
 use crate::{connect, show};
 
 /// Tell which workers may run a job, and why the others may not
@@ -28,6 +29,9 @@ pub struct Arguments {
     /// What it would require, like 'gpu>=24,region in (eu us),!spot'
     #[arg(long, value_name = "TERMS")]
     requires: Option<Requirement>,
+    /// How much it would take of a resource, like memory=8; repeat it for others
+    #[arg(long = "take", value_name = "NAME=AMOUNT")]
+    takes: Vec<String>,
     /// List every worker, with what excludes it
     #[arg(long)]
     explain: bool,
@@ -39,7 +43,7 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
         namespace: global.namespace.clone(),
         queue: arguments.queue,
         task: arguments.task,
-        requires: arguments.requires.unwrap_or_default(),
+        requires: taking(arguments.requires.unwrap_or_default(), &arguments.takes)?,
     };
     let app = connect::connect(global).await?;
     let placement = app.api().place(request).await?;
@@ -69,7 +73,7 @@ fn table(placement: &Placement) -> comfy_table::Table {
         table.add_row([
             Cell::new(worker.id),
             Cell::new(show::short(&worker.name, 40)),
-            Cell::new(show::short(&worker.labels.texts().join(" "), 60)),
+            Cell::new(show::short(&show::has(&worker.labels, &worker.resources_taken), 60)),
             Cell::new(worker.running),
             Cell::new(worker.slots),
             Cell::new(worker.load.measured),
@@ -98,7 +102,9 @@ fn worker(worker: &Placed) -> serde_json::Value {
         "name": &*worker.name,
         "slots": worker.slots,
         "running": worker.running,
-        "labels": worker.labels.texts(),
+        "labels": worker.labels.without_resources().texts(),
+        "resources": amounts(&worker.labels.capacities()),
+        "resources_taken": amounts(&worker.resources_taken),
         "load": LoadLine::from(worker.load),
         "matches": worker.matches(),
         "excluded": exclusions.collect::<Vec<_>>(),

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 use taskwright::{Attempt, Completion, Context, Handler, RunningWorker, Worker};
 use taskwright_core::limits::PAYLOAD_BYTES_MAX;
-use taskwright_core::{Json, Labels, Name, format_duration, parse_duration};
+use taskwright_core::{Json, Labels, Name, Resources, format_duration, parse_duration};
 use taskwright_store::{Outcome, Reported, Retry};
 
 use crate::arguments::Global;
@@ -54,6 +54,10 @@ pub struct Arguments {
     /// that match
     #[arg(long = "label", value_name = "NAME=VALUE")]
     labels: Vec<String>,
+    /// A resource and how much of it there is in all, like memory=64; repeat it for others. The jobs
+    /// that run never take more of it together
+    #[arg(long = "resource", value_name = "NAME=AMOUNT")]
+    resources: Vec<String>,
     /// Take fewer jobs over so much of the processors in use, like 90%; see docs/placement.md
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     max_cpu: Option<u32>,
@@ -81,11 +85,15 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<Exit> {
     let slots = arguments.slots.map_or_else(processors, |slots| usize::from(slots.get()));
     let mut signals = Signals::listen()?;
     let labels = labels_of(&arguments.labels)?;
+    let resources = Resources::parse(arguments.resources.iter().map(String::as_str))?;
     let app = connect::connect(global).await?;
     let handler = CommandHandler { template, slots: Slots::default(), snooze: arguments.snooze };
     let (is_json, is_verbose) = (global.json, arguments.verbose);
     let worker = limited(app.worker(), &arguments);
     let worker = labels.iter().fold(worker, |worker, (name, value)| worker.label(name, value));
+    let worker = resources
+        .iter()
+        .fold(worker, |worker, (name, amount)| worker.resource(name.as_str(), amount));
     let running = worker
         .queues(arguments.queues.iter().map(Name::as_str))
         .slots(slots)

@@ -1,9 +1,11 @@
 //! `taskwright workers`
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use clap::Args;
 use comfy_table::Cell;
-use taskwright_store::WorkerView;
+use taskwright_store::{Profile, WorkerView};
 
 use crate::arguments::Global;
 use crate::exit::Exit;
@@ -56,5 +58,6 @@ fn note(worker: &WorkerView) -> String {
 }
 
 fn labels(worker: &WorkerView) -> String {
-    worker.profile.as_ref().map(|profile| profile.labels.texts().join(" ")).unwrap_or_default()
+    let has = |profile: &Arc<Profile>| show::has(&profile.labels, &worker.resources_taken);
+    worker.profile.as_ref().map(has).unwrap_or_default()
 }

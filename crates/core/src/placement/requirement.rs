@@ -5,14 +5,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::labels::Labels;
-use super::term::Term;
+use super::term::{Rule, Term};
 use crate::limits::{REQUIREMENT_BYTES_MAX, REQUIREMENT_TERMS_MAX};
+use crate::name::Name;
 
 /// The terms that the labels of a worker must meet, all of them: at most `REQUIREMENT_TERMS_MAX`,
 /// and at most `REQUIREMENT_BYTES_MAX` as a text. Without terms every worker will do.
 ///
 /// As a text the terms are joined by commas: `gpu` (has the label), `!spot` (does not have it),
-/// `gpu>=24`, `gpu=24`, `region!=eu`, `region in (eu us)`. Clones are cheap.
+/// `gpu>=24`, `gpu=24`, `region!=eu`, `region in (eu us)`, `8 of memory` (has as much in all, and the
+/// job takes it while it runs). Clones are cheap.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Requirement(pub(super) Option<Arc<[Term]>>);
 
@@ -35,7 +37,7 @@ impl InvalidRequirement {
 }
 
 impl Requirement {
-    /// No requirement: every worker will do.
+    /// No requirement: every worker will do, and nothing is taken but one slot.
     pub const NONE: Requirement = Requirement(None);
 
     /// Whether every worker will do.
@@ -73,6 +75,9 @@ impl FromStr for Requirement {
         }
         terms.sort_unstable();
         terms.dedup();
+        if let Some(resource) = taken_twice(&terms) {
+            return Err(invalid(format!("it says twice how much it takes of {resource}")));
+        }
         if terms.len() > REQUIREMENT_TERMS_MAX {
             let count = terms.len();
             return Err(invalid(format!(
@@ -88,6 +93,14 @@ impl FromStr for Requirement {
         }
         Ok(requirement)
     }
+}
+
+/// A resource of which sorted terms take two amounts.
+fn taken_twice(terms: &[Term]) -> Option<&Name> {
+    let takes = |term: &Term| matches!(term.rule, Rule::Takes(_));
+    let mut pairs = terms.windows(2);
+    let twice = pairs.find(|pair| pair[0].label == pair[1].label && pair.iter().all(takes));
+    twice.map(|pair| &pair[0].label)
 }
 
 /// A text cut at its commas, but for those between brackets.

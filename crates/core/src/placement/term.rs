@@ -4,9 +4,11 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use super::cost::SLOTS;
 use super::fault_of_value;
 use super::labels::Labels;
 use super::number::Number;
+use super::resources::{amount_of, read_amount};
 use crate::name::Name;
 
 /// What is required of one label.
@@ -29,6 +31,8 @@ pub enum Rule {
     OneOf(Arc<[Arc<str>]>),
     /// `gpu>=24`: its value compares so with this one.
     Compared(Comparator, Arc<str>),
+    /// `8 of memory`: it is a resource of which the worker has as much in all; the job takes so much.
+    Takes(u64),
 }
 
 /// How the value of a label is compared with that of a requirement.
@@ -111,12 +115,19 @@ impl Term {
             Rule::Compared(comparator, wanted) => {
                 value.is_some_and(|value| comparator.holds(value, wanted))
             }
+            Rule::Takes(amount) => labels.capacity(&self.label).is_some_and(|all| all >= *amount),
         }
     }
 
     /// Why labels do not meet it, such as `gpu is 16, asked is gpu>=24`.
     pub fn explain(&self, labels: &Labels) -> String {
         let label = &self.label;
+        if let Rule::Takes(_) = self.rule {
+            return match labels.capacity(label) {
+                None => format!("has no resource {label}, asked is {self}"),
+                Some(all) => format!("has {all} of {label} in all, asked is {self}"),
+            };
+        }
         match labels.get(label) {
             None => format!("has no label {label}, asked is {self}"),
             Some("") => format!("has label {label} without a value, asked is {self}"),
@@ -132,6 +143,9 @@ impl Term {
         }
         if let Some((name, values)) = list_of(text) {
             return Ok(Term { label: label(name)?, rule: one_of(values)? });
+        }
+        if let Some((amount, name)) = amount_of(text) {
+            return taken(amount, label(name)?);
         }
         let Some(at) = text.find(['=', '!', '<', '>']) else {
             return Ok(Term { label: label(text)?, rule: Rule::Present });
@@ -164,6 +178,18 @@ fn list_of(text: &str) -> Option<(&str, &str)> {
     name.ends_with(char::is_whitespace).then_some((name, values))
 }
 
+/// The term of a job that takes something.
+fn taken(amount: &str, resource: Name) -> Result<Term, String> {
+    let amount = read_amount(amount)?;
+    if amount == 0 {
+        return Err(format!("it takes 0 of {resource}; give at least 1, or leave it out"));
+    }
+    if resource.as_str() == SLOTS {
+        return Err(format!("what a job takes of the {SLOTS} of its worker is its cost"));
+    }
+    Ok(Term { label: resource, rule: Rule::Takes(amount) })
+}
+
 fn one_of(values: &str) -> Result<Rule, String> {
     let mut wanted: Vec<Arc<str>> = Vec::new();
     let separates = |c: char| c.is_whitespace() || c == ',';
@@ -190,6 +216,7 @@ impl fmt::Display for Term {
             Rule::Compared(comparator, value) => {
                 write!(f, "{label}{}{value}", comparator.as_str())
             }
+            Rule::Takes(amount) => write!(f, "{amount} of {label}"),
         }
     }
 }

@@ -33,6 +33,7 @@ fn claim(seq: u64) -> Claim {
             labels: Default::default(),
         }),
         max: 10,
+        free: Default::default(),
         wait: Duration::ZERO,
         in_process: true,
     }

@@ -38,6 +38,7 @@ fn worker(number: u128, queue: &str, tasks: Option<&[&str]>, labels: &str) -> Wo
         last_seen_at: NOW,
         running: 0,
         slots_taken: 0,
+        resources_taken: Resources::NONE,
     }
 }
 
@@ -134,4 +135,31 @@ fn a_worker_over_its_load_has_no_slot_free_beyond_what_it_takes() {
         verdict_of("gpu", &[idle, busy, serving(3, "gpu=24")]),
         "3 of 3 workers match, 2 of them with a free slot, 2 over their load"
     );
+}
+
+#[test]
+fn resources_are_judged_by_what_there_is_in_all_and_shown_by_what_is_free() {
+    let mut busy = serving(1, "64 of memory");
+    busy.resources_taken = "memory=60".parse().unwrap();
+    let idle = serving(2, "8 of memory,2 of gpu");
+    let both = [busy, idle];
+    let free = |requires, free| {
+        let told = format!("2 of 2 workers match, {free}");
+        assert_eq!(verdict_of(requires, &both), told);
+    };
+    free("8 of memory", "1 of them with a free slot and 8 of memory free");
+    free("4 of memory", "2 of them with a free slot and 4 of memory free");
+    let told = "1 of 2 workers match, 1 of them with a free slot and 2 of gpu and 8 of memory free";
+    assert_eq!(verdict_of("8 of memory,2 of gpu", &both), told);
+    let none = "no live worker has 80 of memory in all, the most is 64";
+    assert_eq!(verdict_of("80 of memory", &both), none);
+    assert_eq!(verdict_of("1 of disk", &both), "no live worker has 1 of disk in all");
+    assert_eq!(
+        verdict_of("9 of memory,1 of gpu", &both),
+        "no live worker has all of 1 of gpu,9 of memory at once"
+    );
+    let placement = place(&request("9 of memory"), &both, NOW);
+    let excluded = &placement.workers[1].excluded;
+    assert_eq!(excluded[0].detail, "has 8 of memory in all, asked is 9 of memory");
+    assert_eq!(placement.workers[0].resources_taken.to_string(), "memory=60");
 }

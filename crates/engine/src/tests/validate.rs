@@ -130,6 +130,7 @@ fn the_label_slots_is_a_number() {
         }
         .into(),
         max: 1,
+        free: Default::default(),
         wait: Duration::ZERO,
         in_process: false,
     };
@@ -185,6 +186,7 @@ fn claims_are_checked_and_cut() {
         seq: 1,
         profile: Arc::new(profile(vec![Name::default_name()], None)),
         max: 5_000,
+        free: Default::default(),
         wait: Duration::from_secs(5_000),
         in_process: true,
     };
@@ -220,4 +222,37 @@ fn heartbeats_are_checked() {
     assert!(heartbeat(&beat(name(limits::WORKER_NAME_BYTES_MAX))).is_ok());
     let error = heartbeat(&beat(name(limits::WORKER_NAME_BYTES_MAX + 1))).unwrap_err();
     assert_eq!(error.code, ErrorCode::OverLimit);
+}
+
+#[test]
+fn a_claim_says_how_much_of_each_resource_is_free() {
+    let with = |has: &str, free: &str| {
+        let profile = Profile {
+            queues: vec![Name::default_name()],
+            tasks: None,
+            labels: has.parse().unwrap(),
+        };
+        claim(&mut Claim {
+            namespace: Name::default_name(),
+            worker: WorkerId::from_u128(1),
+            seq: 1,
+            profile: Arc::new(profile),
+            max: 1,
+            free: free.parse().unwrap(),
+            wait: Duration::ZERO,
+            in_process: false,
+        })
+    };
+    with("64 of memory,gpu=24", "memory=64").unwrap();
+    with("64 of memory,2 of gpu", "gpu=0,memory=9").unwrap();
+    for (has, free, told) in [
+        ("64 of memory", "", "has the resource memory and does not say how much of it is free"),
+        ("64 of memory,2 of gpu", "memory=1", "has the resource gpu"),
+        ("64 of memory", "memory=65", "65 of memory are free, and it has 64 in all"),
+        ("gpu=24", "gpu=1", "gpu is free, and none of its resources"),
+    ] {
+        let refused = with(has, free).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Invalid);
+        assert!(refused.message.contains(told), "{}", refused.message);
+    }
 }

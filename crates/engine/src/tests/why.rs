@@ -49,8 +49,16 @@ impl Bench {
         let profile = Arc::new(Profile { queues, tasks: None, labels: Labels::default() });
         let wait = Duration::ZERO;
         let (in_process, namespace) = (false, namespace);
-        let claim =
-            Claim { namespace: namespace.clone(), worker, seq, profile, max, wait, in_process };
+        let claim = Claim {
+            namespace: namespace.clone(),
+            worker,
+            seq,
+            profile,
+            max,
+            free: Default::default(),
+            wait,
+            in_process,
+        };
         let claimed = self.engine.claim(claim).await.unwrap();
         let info =
             WorkerInfo { name: "w".into(), slots: 2, stopping: false, load: Load::default() };

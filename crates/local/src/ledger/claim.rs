@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use taskwright_core::lifecycle::{Event, step};
 use taskwright_core::limits::{BATCH_BYTES_MAX, CLAIM_LOOKS_MAX, PROMOTIONS_MAX};
+use taskwright_core::placement::Cost;
 use taskwright_core::rank::{self, AGING_DEFAULT};
 use taskwright_core::{Name, Rank, WorkerId};
 use taskwright_store::{Claim, ClaimedJob, Error, ErrorKind, Result, WorkerInfo};
@@ -16,6 +17,9 @@ use super::limits::KeyNumber;
 use super::merge::{FairQueue, Judge, Judgement, Merge, Queue, StrictQueue, Taken};
 use super::workers::Worker;
 use crate::change::{Change, LaneNumber, Run, Seq, Vital, WorkerNumber};
+
+/// What every job costs to who only looks.
+pub(super) static ONE: Cost = Cost::ONE;
 
 impl Ledger {
     /// See `Store::claim`. `None`: nothing is ready, and the caller may wait.
@@ -48,18 +52,18 @@ impl Ledger {
     }
 
     /// Gives jobs, smallest rank first, and puts aside those whose keys have no room; then those
-    /// that this made ready. Also says whether the next one takes more slots than are left.
+    /// that this made ready. Also says whether the next one takes more than is left.
     fn hand_out(&mut self, number: WorkerNumber, claim: &Claim) -> (Vec<ClaimedJob>, bool) {
         let run = Run { worker: number, claim: claim.seq, started_at: self.now };
         let mut given: Vec<ClaimedJob> = Vec::new();
         let mut looks = CLAIM_LOOKS_MAX;
         let mut bytes = BATCH_BYTES_MAX;
-        let mut left = claim.max;
+        let mut room = claim.room();
         loop {
-            let best = self.best(number, claim, left, looks);
-            let Best { mut picks, slots, is_over, full, calls_others } = best;
+            let best = self.best(number, claim, &room, looks);
+            let Best { mut picks, left, is_over, full, calls_others } = best;
             looks -= full.len();
-            left -= slots;
+            room = left;
             let fitting = self.within_bytes(&picks, &mut bytes, given.is_empty());
             let is_cut = fitting < picks.len();
             picks.truncate(fitting);
@@ -71,7 +75,7 @@ impl Ledger {
                 self.park(seq, key);
             }
             let nobody_came = self.settle(PROMOTIONS_MAX) == 0 && !calls_others;
-            if nobody_came || is_over || left == 0 || looks == 0 || is_cut {
+            if nobody_came || is_over || room.slots == 0 || looks == 0 || is_cut {
                 self.note_turns();
                 given.sort_by_key(|job| (rank_of(job), job.seq));
                 return (given, is_over);
@@ -124,9 +128,9 @@ impl Ledger {
         })
     }
 
-    /// The jobs to hand out, for at most so many slots: smallest rank first over all lanes that the worker is
+    /// The jobs to hand out that fit what is free: smallest rank first over all lanes that the worker is
     /// offered; and of those before them at most `looks` whose keys have no room.
-    fn best(&mut self, number: WorkerNumber, claim: &Claim, max: usize, looks: usize) -> Best {
+    fn best(&mut self, number: WorkerNumber, claim: &Claim, free: &Cost, looks: usize) -> Best {
         let lanes = self.lanes.matching(&claim.namespace, &claim.profile);
         let holds_suspect = self.workers.get(number).is_some_and(|worker| worker.suspects > 0);
         let is_limited = self.limits.has_policies(&claim.namespace);
@@ -142,25 +146,25 @@ impl Ledger {
                 false => None,
             };
             if let Some(queue) = own {
-                queue.add(&lane.ready, false, lane.cost);
+                queue.add(&lane.ready, false, &lane.cost);
                 if !holds_suspect {
-                    queue.add(&lane.suspects, true, lane.cost);
+                    queue.add(&lane.suspects, true, &lane.cost);
                 }
                 continue;
             }
-            merge.add(&lane.ready, false, lane.cost);
+            merge.add(&lane.ready, false, &lane.cost);
             if !holds_suspect {
-                merge.add(&lane.suspects, true, lane.cost);
+                merge.add(&lane.suspects, true, &lane.cost);
             }
         }
         if !is_limited {
-            let taken = merge.take(max, &mut InTime(self));
+            let taken = merge.take(free, &mut InTime(self));
             return Best::of(taken, Vec::new());
         }
         queues.into_values().for_each(|queue| merge.add_queue(queue));
         let (in_time, allowance) = (InTime(self), self.allowance());
         let mut allowed = Allowed { in_time, allowance, full: Vec::new(), looks };
-        let taken = merge.take(max, &mut allowed);
+        let taken = merge.take(free, &mut allowed);
         Best::of(taken, allowed.full)
     }
 
@@ -269,13 +273,14 @@ impl Ledger {
             let lane = self.lanes.get(number);
             for jobs in [&lane.ready, &lane.suspects] {
                 match is_strict {
-                    true => strict.add(jobs, false, 1),
-                    false => merge.add(jobs, false, 1),
+                    true => strict.add(jobs, false, &ONE),
+                    false => merge.add(jobs, false, &ONE),
                 }
             }
         }
         merge.add_queue(strict);
-        merge.take(max, &mut InTime(self)).jobs
+        let free = Cost { slots: max, ..Cost::default() };
+        merge.take(&free, &mut InTime(self)).jobs
     }
 }
 
@@ -287,9 +292,9 @@ fn rank_of(job: &ClaimedJob) -> Rank {
 struct Best {
     /// Jobs to start.
     picks: Vec<Seq>,
-    /// How many slots they take together.
-    slots: usize,
-    /// The next one takes more than are left.
+    /// What they leave free.
+    left: Cost,
+    /// The next one takes more than that.
     is_over: bool,
     /// Jobs that a key without room held back, and the key.
     full: Vec<(Seq, KeyNumber)>,
@@ -299,8 +304,8 @@ struct Best {
 
 impl Best {
     fn of(taken: Taken, full: Vec<(Seq, KeyNumber)>) -> Self {
-        let Taken { jobs, slots, is_over, calls_others } = taken;
-        Best { picks: jobs, slots, is_over, full, calls_others }
+        let Taken { jobs, left, is_over, calls_others } = taken;
+        Best { picks: jobs, left, is_over, full, calls_others }
     }
 }
 

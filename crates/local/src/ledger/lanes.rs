@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use taskwright_core::limits::LANES_MAX;
+use taskwright_core::placement::Cost;
 use taskwright_core::{Extras, Name, Requirement, Timestamp};
 use taskwright_store::{Profile, Refusal};
 
@@ -26,8 +27,8 @@ pub struct Lane {
     pub task: Name,
     /// What its jobs require of their worker.
     pub requires: Requirement,
-    /// How many slots each of its jobs takes.
-    pub cost: u32,
+    /// What each of its jobs takes.
+    pub cost: Cost,
     /// The queue's place in [`Lanes::queues`].
     pub queue_index: usize,
     /// Ready jobs.
@@ -155,7 +156,7 @@ impl Lanes {
             namespace,
             queue,
             task,
-            cost: requires.slots(),
+            cost: requires.cost(),
             requires,
             queue_index,
             ready: Levels::default(),

@@ -3,8 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, btree_set};
 
+use taskwright_core::placement::Cost;
 use taskwright_core::{Rank, turns};
 
+use super::claim::ONE;
 use super::levels::Levels;
 use crate::change::Seq;
 
@@ -35,9 +37,9 @@ pub(super) trait Judge {
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub jobs: Vec<Seq>,
-    /// How many slots they take together.
-    pub slots: usize,
-    /// The next job takes more slots than are left.
+    /// What they leave of what was free.
+    pub left: Cost,
+    /// The next job takes more than that.
     pub is_over: bool,
     /// Others are to be called from lines now, and may come before those that were not taken.
     pub calls_others: bool,
@@ -51,9 +53,9 @@ pub(super) struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    /// Adds the jobs of a lane, which take so many slots each. Of all bounded lines together at most one job
+    /// Adds the jobs of a lane, which cost so much each. Of all bounded lines together at most one job
     /// is taken.
-    pub fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: u32) {
+    pub fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: &'a Cost) {
         for (_, line) in jobs.iter() {
             self.plain.add(line.range(..), is_bounded, cost);
         }
@@ -64,12 +66,12 @@ impl<'a> Merge<'a> {
         self.queues.push(queue);
     }
 
-    /// The first jobs, for up to `max` slots, of those that are judged to be taken; up to one that calls
-    /// others, and to one that takes more slots than are left.
-    pub fn take(mut self, max: usize, judge: &mut impl Judge) -> Taken {
-        let mut taken = Taken::default();
+    /// The first jobs that fit what is free, of those that are judged to be taken; up to one that calls
+    /// others, and to one that takes more than is left.
+    pub fn take(mut self, free: &Cost, judge: &mut impl Judge) -> Taken {
+        let mut taken = Taken { left: free.clone(), ..Taken::default() };
         let mut bound_is_used = false;
-        while taken.slots < max && !taken.calls_others {
+        while taken.left.slots > 0 && !taken.calls_others {
             let plain = self.plain.head();
             let queues = self.queues.iter_mut().enumerate().filter_map(|(index, queue)| {
                 let (rank, seq) = queue.head(judge, bound_is_used)?;
@@ -93,13 +95,13 @@ impl<'a> Merge<'a> {
             }
             let judgement = judge.decide(seq);
             match judgement {
-                Judgement::Take | Judgement::TakeAndCall if cost > max - taken.slots => {
+                Judgement::Take | Judgement::TakeAndCall if !cost.fits(&taken.left) => {
                     taken.is_over = true;
                     break;
                 }
                 Judgement::Take | Judgement::TakeAndCall => {
                     taken.jobs.push(seq);
-                    taken.slots += cost;
+                    taken.left = taken.left.minus(cost);
                     taken.calls_others = judgement == Judgement::TakeAndCall;
                     bound_is_used |= is_bounded;
                     if let Some(index) = chosen {
@@ -127,8 +129,8 @@ pub(super) enum Queue<'a> {
 }
 
 impl<'a> Queue<'a> {
-    /// Adds the jobs of a lane of the queue, which take so many slots each.
-    pub fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: u32) {
+    /// Adds the jobs of a lane of the queue, which cost so much each.
+    pub fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: &'a Cost) {
         match self {
             Queue::Fair(queue) => queue.add(jobs, is_bounded, cost),
             Queue::Strict(queue) => queue.add(jobs, is_bounded, cost),
@@ -172,7 +174,7 @@ pub(super) struct StrictQueue<'a> {
 }
 
 impl<'a> StrictQueue<'a> {
-    fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: u32) {
+    fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: &'a Cost) {
         for (priority, line) in jobs.iter() {
             let level = self.levels.entry(Reverse(priority)).or_default();
             level.add(line.range(..), is_bounded, cost);
@@ -212,7 +214,7 @@ impl<'a> FairQueue<'a> {
         FairQueue { clock, done, ..FairQueue::default() }
     }
 
-    fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: u32) {
+    fn add(&mut self, jobs: &'a Levels, is_bounded: bool, cost: &'a Cost) {
         let first = (turns::END, Seq::MIN);
         for (_, line) in jobs.iter() {
             self.with_turn.add(line.range(..first), is_bounded, cost);
@@ -268,15 +270,20 @@ struct Lines<'a> {
 struct Source<'a> {
     rest: btree_set::Range<'a, (Rank, Seq)>,
     is_bounded: bool,
-    /// How many slots each of its jobs takes.
-    cost: usize,
+    /// What each of its jobs takes.
+    cost: &'a Cost,
 }
 
 impl<'a> Lines<'a> {
-    fn add(&mut self, mut rest: btree_set::Range<'a, (Rank, Seq)>, is_bounded: bool, cost: u32) {
+    fn add(
+        &mut self,
+        mut rest: btree_set::Range<'a, (Rank, Seq)>,
+        is_bounded: bool,
+        cost: &'a Cost,
+    ) {
         if let Some(&(rank, seq)) = rest.next() {
             self.heads.push(Reverse((rank, seq, self.sources.len())));
-            self.sources.push(Source { rest, is_bounded, cost: cost as usize });
+            self.sources.push(Source { rest, is_bounded, cost });
         }
     }
 
@@ -288,10 +295,10 @@ impl<'a> Lines<'a> {
         self.head_source().0
     }
 
-    /// Whether the line of the first job is bounded, and how many slots each of its jobs takes.
-    fn head_source(&self) -> (bool, usize) {
+    /// Whether the line of the first job is bounded, and what each of its jobs takes.
+    fn head_source(&self) -> (bool, &'a Cost) {
         let source = self.heads.peek().map(|Reverse((.., index))| &self.sources[*index]);
-        source.map_or((false, 1), |source| (source.is_bounded, source.cost))
+        source.map_or((false, &ONE), |source| (source.is_bounded, source.cost))
     }
 
     /// Goes on to the job after the first.

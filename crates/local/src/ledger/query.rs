@@ -1,12 +1,14 @@
 //! Looking without changing.
 
-use taskwright_core::{Job, JobId, Name, StateName, Timestamp};
+use taskwright_core::placement::Cost;
+use taskwright_core::{Job, JobId, Name, Resources, StateName, Timestamp};
 use taskwright_store::{QueueCounts, QueueSettings, Settings, WorkerView};
 
 use super::Ledger;
 use super::counters::Slot;
 use super::entry::Entry;
 use super::lanes::Queue;
+use super::workers::Worker;
 use crate::change::Seq;
 
 /// Where a job is.
@@ -83,16 +85,24 @@ impl Ledger {
                 first_seen_at: worker.first_seen_at,
                 last_seen_at: worker.last_seen_at,
                 running: worker.held.len(),
-                slots_taken: worker.held.iter().map(|seq| self.slots_of(*seq)).sum(),
+                slots_taken: self.costs_of(worker).map(|cost| cost.slots as u64).sum(),
+                resources_taken: self.resources_taken(worker),
             })
             .collect();
         views.sort_by_key(|view| view.id);
         views
     }
 
-    fn slots_of(&self, seq: Seq) -> u64 {
-        let entry = self.jobs.get(&seq);
-        entry.map_or(0, |entry| u64::from(self.lanes.get(entry.fixed.lane).cost))
+    /// What the jobs take that a worker runs.
+    fn costs_of<'l>(&'l self, worker: &'l Worker) -> impl Iterator<Item = &'l Cost> {
+        let entries = worker.held.iter().filter_map(|seq| self.jobs.get(seq));
+        entries.map(|entry| &self.lanes.get(entry.fixed.lane).cost)
+    }
+
+    fn resources_taken(&self, worker: &Worker) -> Resources {
+        let mut taken = Resources::NONE;
+        self.costs_of(worker).for_each(|cost| taken.add(&cost.resources));
+        taken
     }
 
     fn view(&self, seq: Seq, entry: &Entry, with_payloads: bool) -> Job {

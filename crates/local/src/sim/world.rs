@@ -244,6 +244,7 @@ impl World {
             seq,
             profile: Arc::new(Profile { queues, tasks: None, labels: Default::default() }),
             max,
+            free: Default::default(),
             wait: Duration::ZERO,
             in_process: worker.in_process,
         };

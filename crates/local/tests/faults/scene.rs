@@ -100,7 +100,18 @@ impl Hand {
         let profile = Arc::new(Profile { queues, tasks: None, labels: Default::default() });
         let (namespace, wait) = (Name::default_name(), Duration::ZERO);
         let (worker, seq) = (self.id, self.seq);
-        store.claim(Claim { namespace, worker, seq, profile, max, wait, in_process: false }).await
+        store
+            .claim(Claim {
+                namespace,
+                worker,
+                seq,
+                profile,
+                max,
+                free: Default::default(),
+                wait,
+                in_process: false,
+            })
+            .await
     }
 
     pub async fn heartbeat(

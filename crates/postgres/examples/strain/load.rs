@@ -73,6 +73,7 @@ impl Claimer {
             seq: self.seq,
             profile: Arc::clone(&self.profile),
             max,
+            free: Default::default(),
             wait,
             in_process: false,
         };

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use taskwright_core::placement::Cost;
 use taskwright_core::{
     Extras, Labels, LineKey, Name, Policy, Requirement, Subject, Timestamp, Usage, turns,
 };
@@ -188,9 +189,9 @@ impl Desk {
         }
     }
 
-    /// How many slots each job of a lane takes.
-    pub fn cost_of(&self, lane: i32) -> usize {
-        self.lanes.get(&lane).map_or(1, |lane| lane.requires.slots() as usize)
+    /// What each job of a lane takes.
+    pub fn cost_of(&self, lane: i32) -> Cost {
+        self.lanes.get(&lane).map_or(Cost::ONE, |lane| lane.requires.cost())
     }
 
     pub fn triple(&self, lane: i32) -> Triple {

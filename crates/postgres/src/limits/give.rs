@@ -1,4 +1,4 @@
-//! Claims where something is limited: under the lock of the namespace, candidates are looked at one
+//! Claims where something is limited, or takes more of a worker than slots: under the lock of the namespace, candidates are looked at one
 //! after another, those without room go in line, and lines are served with what that changes.
 
 use taskwright_core::limits::{CLAIM_LOOKS_MAX, HEARTBEAT_EVERY, LEASE, PROMOTIONS_MAX};
@@ -32,7 +32,7 @@ struct Given {
     readied: Vec<Name>,
     /// It has looked at as many jobs without room as it may: there may be others behind them.
     is_cut: bool,
-    /// The next job takes more slots than are left.
+    /// The next job takes more than is left.
     is_over: bool,
 }
 
@@ -50,7 +50,7 @@ enum Answer {
 }
 
 impl PostgresStore {
-    /// Takes jobs in a namespace where something is limited.
+    /// Takes jobs where something is limited, or some of them take more of the worker than slots.
     pub(crate) async fn claim_limited(
         &self,
         namespace: i32,
@@ -191,7 +191,7 @@ impl PostgresStore {
 
 impl Settling<'_> {
     /// Chooses the jobs that a claim gives, smallest rank first, and puts those aside whose keys have
-    /// no room; then those that this made ready; up to one that takes more slots than are left.
+    /// no room; then those that this made ready; up to one that takes more than is left.
     async fn choose(
         &mut self,
         claim: &Claim,
@@ -210,10 +210,10 @@ impl Settling<'_> {
         self.read_candidates(claim, begin).await?;
         let mut choice = Choice::default();
         let mut looks = CLAIM_LOOKS_MAX;
-        let mut left = claim.max;
+        let mut left = claim.room();
         loop {
             let mut calls_next = false;
-            while left > 0
+            while left.slots > 0
                 && !calls_next
                 && let Some(seq) = self.next_candidate(has_suspect).await?
             {
@@ -225,12 +225,12 @@ impl Settling<'_> {
                         || self.desk.room_of_key(*key, policy) == 0
                 };
                 match limited.iter().find(has_no_room) {
-                    None if self.desk.cost_of(lane) > left => {
+                    None if !self.desk.cost_of(lane).fits(&left) => {
                         choice.is_over = true;
                         break;
                     }
                     None => {
-                        left -= self.desk.cost_of(lane);
+                        left = left.minus(&self.desk.cost_of(lane));
                         has_suspect |= self.desk.is_suspect(lane);
                         self.desk.give(seq);
                         choice.jobs.push(seq);
@@ -244,7 +244,7 @@ impl Settling<'_> {
                 }
             }
             let nobody_came = self.settle(PROMOTIONS_MAX).await? == 0 && !calls_next;
-            if nobody_came || choice.is_over || left == 0 || looks == 0 {
+            if nobody_came || choice.is_over || left.slots == 0 || looks == 0 {
                 choice.is_cut = looks == 0;
                 return Ok(choice);
             }

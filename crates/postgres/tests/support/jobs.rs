@@ -84,6 +84,7 @@ impl Hand {
             seq: self.last_claim,
             profile: Arc::clone(&self.profile),
             max,
+            free: Default::default(),
             wait,
             in_process: false,
         }

@@ -182,6 +182,7 @@ async fn work(shared: Arc<Shared>, node: Arc<PostgresStore>) {
             seq,
             profile: Arc::clone(&profile),
             max: 10,
+            free: Default::default(),
             wait: Duration::ZERO,
             in_process: false,
         };

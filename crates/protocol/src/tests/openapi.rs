@@ -39,7 +39,10 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) {
         Some("object") => {
             let fields = value.as_object().unwrap_or_else(|| panic!("{at}: {value}"));
             for (name, field) in fields {
-                let described = &schema["properties"][name];
+                let described = match &schema["properties"][name] {
+                    Value::Null => &schema["additionalProperties"],
+                    described => described,
+                };
                 assert!(!described.is_null(), "{at}.{name} is not described");
                 check(root, described, field, &format!("{at}.{name}"));
             }

@@ -36,6 +36,7 @@ impl Play<'_> {
             seq: worker.claims + 1,
             profile: self.plan.fleets[worker.fleet].profile.clone(),
             max: worker.free.min(BATCH_MAX),
+            free: Default::default(),
             wait: Duration::ZERO,
             in_process: false,
         };

@@ -148,6 +148,7 @@ impl Hand {
             seq,
             profile: Arc::clone(&self.profile),
             max,
+            free: Default::default(),
             wait: Duration::ZERO,
             in_process: self.in_process,
         }

@@ -52,21 +52,21 @@ impl State {
     /// room; then those that this made ready. Also says whether the next one costs more than is left.
     fn given(&mut self, claim: &Claim) -> (Vec<ClaimedJob>, bool) {
         let mut given = Vec::new();
-        let (mut left, mut looks, mut is_over) = (claim.max, CLAIM_LOOKS_MAX, false);
+        let (mut left, mut looks, mut is_over) = (claim.room(), CLAIM_LOOKS_MAX, false);
         loop {
             let mut calls_next = false;
-            while left > 0
+            while left.slots > 0
                 && !calls_next
                 && let Some(index) = self.next_for(claim)
             {
-                let cost = self.records[index].job.extras.requires.slots() as usize;
+                let cost = self.records[index].job.extras.requires.cost();
                 match self.key_without_room(&self.records[index].job) {
-                    None if cost > left => {
+                    None if !cost.fits(&left) => {
                         is_over = true;
                         break;
                     }
                     None => {
-                        left -= cost;
+                        left = left.minus(&cost);
                         given.extend(self.give(index, claim));
                         calls_next = self.was_last_of_group(index);
                     }
@@ -78,7 +78,7 @@ impl State {
                 }
             }
             let nobody_came = self.settle(PROMOTIONS_MAX) == 0 && !calls_next;
-            if nobody_came || is_over || left == 0 || looks == 0 {
+            if nobody_came || is_over || left.slots == 0 || looks == 0 {
                 given.sort_by_key(|job: &ClaimedJob| {
                     (rank::fifo(job.run_at, job.priority, AGING_DEFAULT), job.seq)
                 });

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use taskwright_core::lifecycle::{self, Place};
-use taskwright_core::{Job, JobId, Name, Timestamp};
+use taskwright_core::{Job, JobId, Name, Resources, Timestamp, WorkerId};
 
 use super::state::State;
 use crate::request::{Filter, Page};
@@ -74,6 +74,14 @@ impl State {
         counts
     }
 
+    fn resources_taken(&self, namespace: &Name, worker: WorkerId) -> Resources {
+        let mut taken = Resources::NONE;
+        for index in self.running_of(namespace, worker) {
+            taken.add(&self.records[index].job.extras.requires.taken());
+        }
+        taken
+    }
+
     pub fn workers(&self, namespace: &Name) -> Vec<WorkerView> {
         let known = self.workers.iter().filter(|worker| worker.namespace == *namespace);
         let mut views: Vec<_> = known
@@ -88,6 +96,7 @@ impl State {
                     .running_of(namespace, worker.id)
                     .map(|index| u64::from(self.records[index].job.extras.requires.slots()))
                     .sum(),
+                resources_taken: self.resources_taken(namespace, worker.id),
             })
             .collect();
         views.sort_unstable_by_key(|view| view.id);

@@ -56,6 +56,7 @@ fn claim(seq: u64, wait: Duration) -> Claim {
             labels: Default::default(),
         }),
         max: 10,
+        free: Default::default(),
         wait,
         in_process: false,
     }

@@ -55,6 +55,7 @@ async fn take(store: &dyn Store, namespace: &str, seq: u64, max: usize) -> Vec<C
         seq,
         profile: Arc::new(Profile { queues, tasks: None, labels: Default::default() }),
         max,
+        free: Default::default(),
         wait: Duration::ZERO,
         in_process: false,
     };

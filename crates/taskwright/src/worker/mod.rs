@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::{HEARTBEAT_EVERY, SERVED_MAX, WORKER_NAME_BYTES_MAX};
-use taskwright_core::placement::SLOTS;
+use taskwright_core::placement::{Cost, SLOTS};
 use taskwright_core::{JobId, Labels, LoadMeasure, Name};
 use taskwright_engine::{Error, ErrorCode, Result};
 use taskwright_store::{Outcome, Profile, Reported};
@@ -193,6 +193,17 @@ impl Worker {
         }
     }
 
+    /// A resource and how much of it there is in all, such as `.resource("memory", 64)` in gigabytes;
+    /// up to 31 together with labels. What its jobs [take](crate::Job::takes) at once is never more. It is
+    /// offered those that it has enough for in all, and starts one when so much is free: until then it
+    /// starts no job that comes after it.
+    pub fn resource(mut self, name: &str, amount: u64) -> Self {
+        match self.labels.set_capacity(name, amount) {
+            Ok(()) => self,
+            Err(error) => self.faulty(format!("cannot give the worker a resource: {error}")),
+        }
+    }
+
     /// How long running jobs go on undisturbed after a stop is asked for, before their contexts are
     /// cancelled with the reason `stopping`; 10 s by default.
     pub fn stop_grace(mut self, grace: impl IntoDuration) -> Self {
@@ -349,6 +360,7 @@ impl Worker {
         if let Err(error) = self.labels.set_slots(self.slots) {
             return invalid(&error.to_string());
         }
+        let all = Cost { slots: self.slots, resources: self.labels.capacities() };
         let mut tasks: Vec<Name> = self.handlers.keys().cloned().collect();
         tasks.sort_unstable();
         let profile =
@@ -358,7 +370,7 @@ impl Worker {
             app: self.app,
             handlers: self.handlers,
             profile,
-            slots: self.slots,
+            all,
             name: self.name.into(),
             stop_grace: self.stop_grace,
             stop_deadline: self.stop_deadline.max(self.stop_grace),
@@ -406,5 +418,13 @@ async fn asked_to_end() {
     // Where signals cannot be listened to, only the end of the process stops the worker.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Waits until an instant, or for ever.
+async fn at(instant: Option<tokio::time::Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskwright_core::limits::BATCH_MAX;
+use taskwright_core::placement::Cost;
 use taskwright_core::{Load, LoadMeasure, Name, Token, WorkerId};
 use taskwright_engine::{Error, ErrorCode, Result, Work, WorkReply};
 use taskwright_store::{Claim, ClaimedJob, Outcome, Profile, Report};
@@ -31,7 +32,7 @@ const CLAIM_WAIT: Duration = Duration::from_secs(20);
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
 /// A worker that cannot get rid of so many reports claims no more.
 const OUTBOX_MAX: usize = 4 * BATCH_MAX;
-/// The longest that a worker does not claim while the next job takes more slots than are free.
+/// The longest that a worker does not claim while the next job takes more than is free.
 const REST: Duration = Duration::from_secs(1);
 /// Calls of a worker are tried for as long as it runs.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
@@ -41,7 +42,8 @@ pub(crate) struct Settings {
     pub(crate) worker: WorkerId,
     pub(crate) handlers: HashMap<Name, Arc<dyn Handler>>,
     pub(crate) profile: Arc<Profile>,
-    pub(crate) slots: usize,
+    /// What jobs may take of it together.
+    pub(crate) all: Cost,
     pub(crate) name: Arc<str>,
     pub(crate) stop_grace: Duration,
     pub(crate) stop_deadline: Duration,
@@ -51,7 +53,7 @@ pub(crate) struct Settings {
     pub(crate) hooks: Vec<Hook>,
 }
 
-/// An attempt that ended, with its slots unless a thread still has them.
+/// An attempt that ended, with what it took unless a thread still has it.
 struct Ended {
     key: Key,
     task: Name,
@@ -82,12 +84,12 @@ struct Loop {
     seq: u64,
     /// Whether that claim is still to be answered, so that it must be repeated or settled.
     claim_open: bool,
-    /// How many slots it has for them.
-    claim_max: usize,
+    /// What it has free for them.
+    claim_free: Cost,
     /// When that claim was made, if it waits for jobs.
     claimed_at: Option<Instant>,
-    /// Until then it claims only if more slots are free than were not enough for the next job.
-    resting: Option<(Instant, usize)>,
+    /// Until then it claims only if more is free than was not enough for the next job.
+    resting: Option<(Instant, Cost)>,
     /// How loaded the worker is.
     load: watch::Receiver<Load>,
     reporting: Option<Call<Answer>>,
@@ -133,10 +135,10 @@ pub(crate) fn run(
         app: settings.app.clone(),
         worker: settings.worker,
         name: Arc::clone(&settings.name),
-        slots: settings.slots,
+        slots: settings.all.slots,
         every: settings.heartbeat_every,
     };
-    let gauge = Gauge::new(meter, settings.max_load, settings.slots);
+    let gauge = Gauge::new(meter, settings.max_load, settings.all.slots);
     let load = gauge.load();
     let lease = Lease::start(tenant, Arc::clone(&held), Some(gauge))?;
     let worker = Loop {
@@ -148,7 +150,7 @@ pub(crate) fn run(
         outbox: Outbox::default(),
         seq: 0,
         claim_open: false,
-        claim_max: 0,
+        claim_free: Cost::default(),
         claimed_at: None,
         resting: None,
         load,
@@ -183,7 +185,7 @@ impl Loop {
                 return Ok(());
             }
             let phase_at = self.phase.next_at();
-            let rest_at = self.resting.map(|(until, _)| until);
+            let rest_at = self.resting.as_ref().map(|(until, _)| *until);
             tokio::select! {
                 _ = self.ended.1.recv_many(&mut finished, BATCH_MAX) => {
                     // Attempts that are about to end are reported in the same call.
@@ -207,8 +209,8 @@ impl Loop {
                     let wish = *stop.borrow_and_update();
                     self.stop(wish);
                 }
-                () = at(rest_at), if rest_at.is_some() => self.resting = None,
-                () = at(phase_at) => self.next_phase()?,
+                () = super::at(rest_at), if rest_at.is_some() => self.resting = None,
+                () = super::at(phase_at) => self.next_phase()?,
             }
         }
     }
@@ -224,19 +226,21 @@ impl Loop {
             && self.reporting.is_none()
     }
 
-    /// For how many slots more it takes jobs now. One that holds nothing takes the next job whatever its
-    /// load is and that job costs, so that nothing stands still.
-    fn free(&self) -> usize {
+    /// What more it takes now. One that holds nothing takes the next job whatever its load is and that
+    /// job costs, so that nothing stands still.
+    fn free(&self) -> Cost {
         let takes = self.load.borrow().takes.map_or(usize::MAX, |takes| takes as usize);
-        let taken = self.slots.taken();
-        let takes = if taken == 0 && self.resting.is_some() { usize::MAX } else { takes };
-        self.settings.slots.min(takes).saturating_sub(taken)
+        let (mut all, taken) = (self.settings.all.clone(), self.slots.taken());
+        if taken.slots > 0 || self.resting.is_none() {
+            all.slots = all.slots.min(takes);
+        }
+        all.minus(&taken)
     }
 
     /// A claim that waits for more jobs than the worker takes now is given up, and another made.
     fn load_changed(&mut self) {
         self.load.mark_unchanged();
-        if self.claiming.is_some() && self.claim_max > self.free() {
+        if self.claiming.is_some() && self.claim_free.slots > self.free().slots {
             self.give_up_claim();
             self.lease.renew_now();
         }
@@ -252,10 +256,10 @@ impl Loop {
 
     /// The claim to make now, if there is anything to claim for.
     fn next_claim(&mut self, wait: Duration) -> Option<Claim> {
-        let free = self.free();
+        let mut free = self.free();
         let is_stuck = self.outbox.len() >= OUTBOX_MAX;
-        let is_resting = self.resting.is_some_and(|(_, too_few)| free <= too_few);
-        if free == 0 || is_stuck || is_resting || !self.is_working() {
+        let is_resting = self.resting.as_ref().is_some_and(|(_, too_few)| free.fits(too_few));
+        if free.slots == 0 || is_stuck || is_resting || !self.is_working() {
             return None;
         }
         self.resting = None;
@@ -263,14 +267,16 @@ impl Loop {
             self.seq += 1;
             self.claim_open = true;
         }
-        self.claim_max = free.min(BATCH_MAX);
+        free.slots = free.slots.min(BATCH_MAX);
+        self.claim_free = free.clone();
         self.claimed_at = (!wait.is_zero()).then(Instant::now);
         Some(Claim {
             namespace: self.settings.app.namespace().clone(),
             worker: self.settings.worker,
             seq: self.seq,
             profile: Arc::clone(&self.settings.profile),
-            max: self.claim_max,
+            max: free.slots,
+            free: free.resources,
             wait,
             in_process: self.settings.app.shared.in_process,
         })
@@ -341,14 +347,14 @@ impl Loop {
         let waited = self.claimed_at.take().map(|claimed_at| claimed_at.elapsed());
         if jobs.is_empty() && waited.is_some_and(|waited| waited < CLAIM_WAIT / 2) {
             // There is a next job, or the store would have waited for one.
-            self.resting = Some((Instant::now() + REST, self.claim_max));
+            self.resting = Some((Instant::now() + REST, self.claim_free.clone()));
         }
         let settings = &self.settings;
         let savings = &self.savings.0;
         let arrived = self.held.arrived(seq, jobs, |job| {
             let handler = settings.handlers.get(&job.task).map(Arc::clone);
             let stops_with_lease = handler.as_ref().is_some_and(|h| h.stops_with_lease());
-            let cost = job.extras.slots() as usize;
+            let cost = job.extras.whole_cost();
             let (context, args) = Context::of(job, Some(savings.clone()));
             (context.clone(), stops_with_lease, (context, args, handler, cost))
         });
@@ -490,11 +496,4 @@ async fn answer_of<T>(call: &mut Option<Call<T>>) -> T {
     };
     *call = None;
     answer
-}
-
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
 }

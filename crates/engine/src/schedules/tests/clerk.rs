@@ -92,6 +92,7 @@ impl Bench {
             seq: self.claims.get(),
             profile: Arc::new(profile),
             max: 1,
+            free: Default::default(),
             wait: Duration::ZERO,
             in_process: true,
         };

@@ -74,6 +74,7 @@ fn claim_all(ledger: &mut Ledger, seq: u64) -> Vec<taskwright_store::ClaimedJob>
         seq,
         profile: Arc::new(profile),
         max: BATCH_MAX,
+        free: Default::default(),
         wait: std::time::Duration::ZERO,
         in_process: false,
     };

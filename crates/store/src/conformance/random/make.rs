@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use taskwright_core::{
     Extras, JobError, JobId, Json, Labels, Name, NewJob, OnConflict, Ordered, Policy, Rate,
-    Replace, Requirement, Subject, Unique, Until, WorkerId,
+    Replace, Requirement, Resources, Subject, Unique, Until, WorkerId,
 };
 
-use super::ops::{KEYS, LABELLINGS, OutcomePick, PolicyPick, REQUIREMENTS, UniquePick};
+use super::ops::{
+    JobShape, KEYS, LABELLINGS, OutcomePick, PolicyPick, REQUIREMENTS, RESOURCES, Serves, TAKES,
+    UniquePick,
+};
 use crate::request::{Outcome, Retry};
 
 pub fn namespace(elsewhere: bool) -> Name {
@@ -89,21 +92,38 @@ pub fn limit_keys(bits: u8) -> Vec<Arc<str>> {
     (0..KEYS).filter(is_set).map(|number| format!("limit {number}").into()).collect()
 }
 
-/// What a job can require that takes so many slots.
-pub fn requirement(number: usize, cost: u32) -> Requirement {
+/// What a job can require, and what it can take.
+pub fn requirement(shape: &JobShape) -> Requirement {
     let texts: [&str; REQUIREMENTS] = ["", "a>=2", "!a", "a in (1 2),b", "b"];
-    let requirement: Requirement = texts[number].parse().expect("a valid requirement");
-    requirement.with_cost(cost).expect("a valid cost")
+    let takes: [&str; TAKES] = ["", "1 of m", "3 of m", "2 of n", "1 of n,2 of m"];
+    let text = format!("{},{}", texts[shape.requires], takes[shape.takes]);
+    let requirement: Requirement = text.trim_matches(',').parse().expect("a valid requirement");
+    requirement.with_cost(shape.cost).expect("a valid cost")
 }
 
-/// What labels a worker can have that has so many slots; 0: it does not say.
-pub fn labels(number: usize, slots: usize) -> Labels {
+/// What labels a worker can have, and what resources.
+pub fn labels(serves: &Serves) -> Labels {
     let texts: [&str; LABELLINGS] = ["", "a=1,b", "a=2", "a=3,b"];
-    let mut labels: Labels = texts[number].parse().expect("valid labels");
-    if slots > 0 {
-        labels.set_slots(slots).expect("a label");
+    let mut labels: Labels = texts[serves.labels].parse().expect("valid labels");
+    if serves.slots > 0 {
+        labels.set_slots(serves.slots).expect("a label");
+    }
+    for (resource, amount) in resources(serves.resources).iter() {
+        labels.set_capacity(resource.as_str(), amount).expect("a resource");
     }
     labels
+}
+
+fn resources(number: usize) -> Resources {
+    let texts: [&str; RESOURCES] = ["", "m=1", "m=4,n=2", "m=9,n=9"];
+    texts[number].parse().expect("valid resources")
+}
+
+/// How much of its resources a worker says is free.
+pub fn free(serves: &Serves) -> Resources {
+    let mut left = resources(serves.resources);
+    left.take_away(&left.iter().map(|(name, _)| (name.clone(), serves.taken)).collect());
+    left
 }
 
 /// What a policy can be set for: names, and patterns that say less of them.

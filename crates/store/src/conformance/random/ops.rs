@@ -87,6 +87,8 @@ pub struct JobShape {
     pub requires: usize,
     /// How many slots it takes; 0 and not 1.
     pub cost: u32,
+    /// Which of the sets of amounts it takes.
+    pub takes: usize,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -107,6 +109,10 @@ pub struct Serves {
     pub labels: usize,
     /// How many slots it says that it has; 0: it says nothing.
     pub slots: usize,
+    /// Which of the sets of resources the worker has.
+    pub resources: usize,
+    /// So much of each of them is taken.
+    pub taken: u64,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -202,6 +208,10 @@ pub const DOCUMENTS: usize = 3;
 pub const REQUIREMENTS: usize = 5;
 /// Sets of labels that workers can have.
 pub const LABELLINGS: usize = 4;
+/// Sets of amounts that jobs can take.
+pub const TAKES: usize = 5;
+/// Sets of resources that workers can have.
+pub const RESOURCES: usize = 4;
 /// Things a policy can be set for.
 pub const SUBJECTS: usize = 8;
 
@@ -291,7 +301,8 @@ fn insert() -> impl Strategy<Value = Op> {
 fn shape() -> impl Strategy<Value = JobShape> {
     let requires = prop_oneof![3 => Just(0), 2 => 0..REQUIREMENTS];
     let cost = prop_oneof![3 => Just(0_u32), 1 => 2..5_u32];
-    let lane = (rarely(), 0..QUEUES, 0..TASKS, requires, cost);
+    let takes = prop_oneof![3 => Just(0), 1 => 0..TAKES];
+    let lane = (rarely(), 0..QUEUES, 0..TASKS, requires, cost, takes);
     let times = (
         prop::option::weighted(0.3, -100_i64..300),
         prop::option::weighted(0.3, 1_u64..30),
@@ -319,6 +330,7 @@ fn shape() -> impl Strategy<Value = JobShape> {
                 keys: keys.1,
                 requires: lane.3,
                 cost: lane.4,
+                takes: lane.5,
             }
         },
     )
@@ -338,14 +350,12 @@ fn unique() -> impl Strategy<Value = UniquePick> {
 fn claim() -> impl Strategy<Value = Op> {
     let tasks = prop::option::weighted(0.4, prop::collection::vec(0..TASKS, 0..3));
     let slots = prop_oneof![1 => Just(0_usize), 3 => 1_usize..6];
-    let serves = (rarely(), prop::collection::vec(0..QUEUES, 1..4), tasks, 0..LABELLINGS, slots)
-        .prop_map(|(elsewhere, queues, tasks, labels, slots)| Serves {
-            elsewhere,
-            queues,
-            tasks,
-            labels,
-            slots,
-        });
+    let queues = prop::collection::vec(0..QUEUES, 1..4);
+    let has = (0..LABELLINGS, slots, 0..RESOURCES, 0_u64..4);
+    let serves = (rarely(), queues, tasks, has).prop_map(|(elsewhere, queues, tasks, has)| {
+        let (labels, slots, resources, taken) = has;
+        Serves { elsewhere, queues, tasks, labels, slots, resources, taken }
+    });
     let number = prop_oneof![
         6 => Just(ClaimNumber::Next),
         2 => Just(ClaimNumber::Same),

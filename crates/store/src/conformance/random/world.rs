@@ -217,7 +217,7 @@ impl<'h> World<'h> {
             tags: if shape.tagged { vec!["tagged".into()] } else { Vec::new() },
             unique,
             group: shape.group.map(group),
-            requires: requirement(shape.requires, shape.cost),
+            requires: requirement(shape),
             cost: shape.cost,
             limit_keys: limit_keys(shape.keys),
             ..Extras::default()
@@ -261,7 +261,7 @@ impl<'h> World<'h> {
         let profile = Profile {
             queues: serves.queues.iter().map(|&number| queue(number)).collect(),
             tasks: serves.tasks.as_ref().map(|tasks| tasks.iter().map(|&n| task(n)).collect()),
-            labels: labels(serves.labels, serves.slots),
+            labels: labels(serves),
         };
         let claim = Claim {
             namespace,
@@ -269,6 +269,7 @@ impl<'h> World<'h> {
             seq,
             profile: Arc::new(profile),
             max,
+            free: free(serves),
             wait: Duration::ZERO,
             in_process: worker == 0,
         };
