@@ -162,6 +162,7 @@ impl Record {
     /// Gives a waiting job fields of a new one that has its unique key.
     pub fn replace(&mut self, replace: Replace, new: &NewJob, now: Timestamp) {
         let job = &mut self.job;
+        let priority = job.priority;
         if replace.args {
             job.args = Some(new.args.clone());
         }
@@ -180,7 +181,7 @@ impl Record {
         }
         let due_at = replace.due_at(new.run_at, job.created_at, job.run_at, now);
         // A blocked job has no place to change.
-        let _ = self.put(due_at, now);
+        let _ = self.put(priority, due_at, now);
     }
 
     /// Changes how urgent a waiting job is, or when it is due.
@@ -193,15 +194,22 @@ impl Record {
         let due_at = run_at.map_or(self.job.run_at, |run_at| run_at.max(now));
         let before = self.job.priority;
         self.job.priority = priority.unwrap_or(before);
-        self.put(due_at, now).inspect_err(|_| self.job.priority = before)
+        self.put(before, due_at, now).inspect_err(|_| self.job.priority = before)
     }
 
-    /// Puts an available job where its priority and this due time belong.
+    /// Puts an available job where its priority and this due time belong. One for which both are as
+    /// before keeps its place, and its turn.
     fn put(
         &mut self,
+        priority_before: i8,
         due_at: Timestamp,
         now: Timestamp,
     ) -> Result<StateName, taskwright_core::Refused> {
+        let state = self.job.life.state;
+        let is_there = (self.job.priority, self.job.run_at) == (priority_before, due_at);
+        if is_there && matches!(state, taskwright_core::State::Available(_)) {
+            return Ok(state.name());
+        }
         let place = place(due_at, self.job.priority, now);
         self.change(&taskwright_core::lifecycle::Event::Adjust { place }, due_at, None, now)
     }

@@ -266,6 +266,7 @@ macro_rules! conformance {
                 f6_a_full_queue_becomes_fair
                 f7_a_fair_queue_starves_no_other
                 f8_turns_and_limits_hold_together
+                f9_a_change_that_is_not_of_place_costs_no_turn
                 a1_a_lost_worker_gives_its_room_back
                 a4_a_claim_looks_no_further_than_it_may
                 // strict queues

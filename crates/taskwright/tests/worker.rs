@@ -261,7 +261,9 @@ async fn a_stop_gives_back_blocking_jobs_that_do_not_end() {
     bounded(started.notified()).await;
     bounded(worker.stop_now()).await.unwrap();
     let job = handle.job().await.unwrap().unwrap();
-    assert_eq!((job.state().name(), job.life.released), (StateName::Available, 1));
+    assert_eq!((job.state().name(), job.life.failures), (StateName::Available, 0));
+    // The claim that waited for more when it was told to stop may still have been given the job.
+    assert!((1..=2).contains(&job.life.released), "{:?}", job.life);
     drop(let_go);
 }
 

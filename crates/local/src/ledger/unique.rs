@@ -223,8 +223,11 @@ impl Ledger {
         }
         rewrite.tags = replace.tags.then_some(new.extras.tags);
         rewrite.args = replace.args.then_some(new.args);
-        if let Some(vital) = self.put(&rewrite, due_at) {
-            rewrite.vital = vital;
+        match self.put(&rewrite, due_at) {
+            Some(vital) if !self.keeps_place(&rewrite, due_at) => {
+                rewrite.vital = self.lined_up(&self.jobs[&seq].fixed, vital);
+            }
+            _ => {}
         }
         self.rewrite(rewrite);
     }
@@ -250,8 +253,18 @@ impl Ledger {
             return Ok(self.refused(seq, vital.life.state));
         };
         let state = vital.life.state.name();
-        self.rewrite(Rewrite { vital, ..rewrite });
+        if !self.keeps_place(&rewrite, due_at) {
+            let vital = self.lined_up(&self.jobs[&seq].fixed, vital);
+            self.rewrite(Rewrite { vital, ..rewrite });
+        }
         Ok(Controlled::Done { state: Some(state) })
+    }
+
+    /// Whether the priority of a job and when it is due are as before: then it keeps its place, and its
+    /// turn.
+    fn keeps_place(&self, rewrite: &Rewrite, due_at: Timestamp) -> bool {
+        let fixed = self.jobs.get(&rewrite.seq).map(|entry| entry.fixed.priority);
+        fixed == Some(rewrite.priority) && rewrite.vital.due_at == due_at
     }
 
     /// How an available job stands where its priority and this due time belong.
@@ -263,10 +276,7 @@ impl Ledger {
     }
 
     /// A waiting job is now so: changes it, its place in every index, and notes the change.
-    fn rewrite(&mut self, mut rewrite: Rewrite) {
-        if let Some(entry) = self.jobs.get(&rewrite.seq) {
-            rewrite.vital = self.lined_up(&entry.fixed, rewrite.vital);
-        }
+    fn rewrite(&mut self, rewrite: Rewrite) {
         self.give(&rewrite);
         self.changes.push(Change::Rewrite(Box::new(rewrite)));
     }

@@ -1,11 +1,14 @@
 //! Fair queues: groups take turns.
 
-use taskwright_core::{Extras, Name, NewJob, Policy, Subject, turns};
+use taskwright_core::{
+    Extras, Json, Name, NewJob, OnConflict, Policy, Replace, Subject, Unique, Until, turns,
+};
 
 use super::Harness;
 use super::lines::grouped;
 use super::policies::at_once;
 use super::scene::*;
+use crate::request::*;
 
 fn fair() -> Option<Policy> {
     Some(Policy { fair: true, ..Policy::default() })
@@ -201,4 +204,33 @@ pub async fn f8_turns_and_limits_hold_together(harness: &dyn Harness) {
     for from in [1, 101, 201] {
         assert!((5..=6).contains(&of(from)), "{started:?}");
     }
+}
+
+/// Whose args or timeout are replaced, or who is adjusted to what he is, keeps his turn: so a call that
+/// is repeated changes nothing either.
+pub async fn f9_a_change_that_is_not_of_place_costs_no_turn(harness: &dyn Harness) {
+    let scene = Scene::open(harness).await;
+    scene.limit(queue(), fair()).await;
+    let replace = Replace { args: true, priority: true, timeout: true, ..Replace::default() };
+    let held = |number| {
+        let unique = Some(Unique { key: "first".into(), until: Until::Finished });
+        let NewJob { extras, .. } = grouped(number, "a");
+        let on_conflict = OnConflict::Replace(replace);
+        NewJob { extras: Extras { unique, ..extras }, on_conflict, ..job(number) }
+    };
+    scene.add(vec![held(1)]).await;
+    scene.add(crowd(2..=3, "a")).await;
+    scene.add(crowd(11..=13, "b")).await;
+    let args = Json::from_trusted("9");
+    for _ in 0..2 {
+        let jobs = vec![NewJob { args: args.clone(), ..held(4) }];
+        let answers = scene.store.insert(Insert { jobs, partial: false }).await.expect("inserts");
+        assert!(matches!(answers[..], [Inserted::Duplicate { replaced: true, .. }]), "{answers:?}");
+    }
+    let namespace = Name::default_name();
+    let again = Command::Adjust { namespace, id: id(2), priority: Some(0), run_at: None };
+    let answers = scene.store.control("tester", vec![again]).await.expect("adjusts");
+    assert!(matches!(answers[..], [Controlled::Done { .. }]), "{answers:?}");
+    assert_eq!(scene.job(1).await.args, Some(args));
+    assert_eq!(scene.work_off(&mut Hand::new(1), 6).await, [1, 11, 2, 12, 3, 13]);
 }

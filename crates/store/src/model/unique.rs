@@ -58,6 +58,7 @@ impl State {
     fn replace(&mut self, holder: usize, replace: Replace, new: NewJob) {
         let now = self.now;
         let Record { job, allowance, .. } = &mut self.records[holder];
+        let priority = job.priority;
         if replace.args {
             job.args = Some(new.args);
         }
@@ -77,7 +78,7 @@ impl State {
         let due_at = replace.due_at(new.run_at, job.created_at, job.run_at, now);
         if matches!(job.life.state, lifecycle::State::Available(_)) {
             // The job is available, so it cannot be refused.
-            let _ = self.put(holder, due_at);
+            let _ = self.put(holder, priority, due_at);
         }
     }
 
@@ -94,12 +95,23 @@ impl State {
         }
         let due_at = run_at.map_or(job.run_at, |run_at| run_at.max(self.now));
         let job = &mut self.records[index].job;
-        job.priority = priority.unwrap_or(job.priority);
-        self.put(index, due_at)
+        let before = job.priority;
+        job.priority = priority.unwrap_or(before);
+        self.put(index, before, due_at)
     }
 
-    /// Puts an available job where its priority and this due time belong.
-    fn put(&mut self, index: usize, due_at: Timestamp) -> Result<StateName, Refused> {
+    /// Puts an available job where its priority and this due time belong. One for which both are as
+    /// before keeps its place, and its turn.
+    fn put(
+        &mut self,
+        index: usize,
+        priority_before: i8,
+        due_at: Timestamp,
+    ) -> Result<StateName, Refused> {
+        let job = &self.records[index].job;
+        if (job.priority, job.run_at) == (priority_before, due_at) {
+            return Ok(job.life.state.name());
+        }
         let place = self.place(due_at, self.records[index].job.priority);
         self.change(index, &E::Adjust { place }, due_at, None)
     }
