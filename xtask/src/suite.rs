@@ -95,7 +95,7 @@ const SUITES: [Suite; 7] = [
             settings: &[Setting { name: "TASKWRIGHT_CASES", value: "200", quick: "50" }],
             set_up: None,
         },
-        minutes_max: 20,
+        minutes_max: 30,
     },
     Suite {
         name: "simulation",
@@ -128,7 +128,7 @@ const SUITES: [Suite; 7] = [
             ],
             set_up: Some(services::prepare),
         },
-        minutes_max: 25,
+        minutes_max: 40,
     },
     Suite {
         name: "doctests",
